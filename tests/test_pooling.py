@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from xingping.config import HeadSettings
+from xingping.pooling import ClsPooling, MeanPooling, StructuredSelfAttention, make_pooling, masked_softmax
+
+VALUES = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+MASK = torch.tensor([[True, True, False], [False, False, False]])
+CLS = torch.ones(2, 4)
+
+
+def test_masked_softmax_ignores_padding_and_gives_zeros_for_a_full_mask():
+    weights = masked_softmax(torch.tensor([[1.0, 1.0, 50.0], [1.0, 2.0, 3.0]]), MASK)
+    assert weights.tolist() == [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_attention_follows_the_papers_equations():
+    torch.manual_seed(0)
+    pooling = StructuredSelfAttention(dim=4, attention_dim=5, n_hops=2)
+    H = torch.randn(1, 3, 4)
+    A = torch.softmax(pooling.W_s2.weight @ torch.tanh(pooling.W_s1.weight @ H[0].T), dim=1)
+    pooled = pooling(H, torch.ones(1, 3, dtype=torch.bool), CLS[:1])
+    torch.testing.assert_close(pooled.attention[0], A)
+    torch.testing.assert_close(pooled.vector[0], (A @ H[0]).flatten())
+    assert pooled.vector.shape == (1, pooling.out_dim)
+
+
+@pytest.mark.parametrize("name", ["self_attention", "mean", "cls"])
+def test_padding_changes_nothing_and_an_empty_review_is_finite(name):
+    torch.manual_seed(0)
+    pooling = make_pooling(4, HeadSettings(pooling=name, n_hops=2, attention_dim=3))
+    padded = pooling(VALUES, MASK, CLS).vector
+    alone = pooling(VALUES[:1, :2], MASK[:1, :2], CLS[:1]).vector
+    torch.testing.assert_close(padded[:1], alone)
+    assert torch.isfinite(padded).all()
+    assert padded.shape == (2, pooling.out_dim)
+
+
+def test_mean_and_cls_by_hand():
+    assert MeanPooling(4)(VALUES, MASK, CLS).vector.tolist() == [[2.0, 3.0, 4.0, 5.0], [0.0] * 4]
+    assert ClsPooling(4)(VALUES, MASK, CLS).vector.tolist() == CLS.tolist()
