@@ -3,16 +3,29 @@ import json
 import pyarrow as pa
 import pytest
 
-from xingping.artifacts import FORMAT, RunDirectory, atomic_path, fingerprint, read_json, write_json, write_table
+from xingping.artifacts import (
+    FORMAT,
+    RunDirectory,
+    atomic_path,
+    fingerprint,
+    read_json,
+    write_json,
+    write_table,
+)
 from xingping.errors import OutputError, RunDirectoryError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="stop"), atomic_path(path) as temporary:
-        temporary.write_text("new")
-        raise RuntimeError("stop")
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

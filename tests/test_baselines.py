@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from toy import planted_reviews
 
+from toy import planted_reviews
 from xingping.baselines import CharNgramBaseline, MajorityBaseline
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from toy import planted_reviews
 
+from toy import planted_reviews
 from xingping.evaluation import Answers, baseline_answers, evaluate_answers, evaluate_films, predictions_table
 from xingping.predictor import Ratings
 

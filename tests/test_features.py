@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from toy import DIM, ToyEncoder, character_vector
 
+from toy import DIM, ToyEncoder, character_vector
 from xingping.errors import StoreError
 from xingping.features import FeatureStore, StoredFeatures
 

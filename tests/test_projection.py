@@ -1,6 +1,7 @@
 import numpy as np
+import pyarrow as pa
 
-from xingping.projection import project, sample_for_projection
+from xingping.projection import project, project_reviews, sample_for_projection
 
 
 def clusters(n=150, dim=64):
@@ -29,11 +30,13 @@ def test_a_handful_of_reviews_is_no_error():
 
 
 def test_the_sample_is_the_test_split_and_enough_of_each_film():
-    film = np.array(["大"] * 3000 + ["小"] * 200, dtype=object)
-    is_test = np.zeros(3200, dtype=bool)
-    is_test[:300] = True
-    is_test[3000:3020] = True
-    chosen = sample_for_projection(film, is_test, seed=0)
-    assert is_test[chosen].sum() == 320
-    assert (film[chosen] == "小").sum() == 120
-    assert len(set(chosen.tolist())) == len(chosen)
+    film = np.array(["大"] * 3000 + ["小"] * 200)
+    split = np.array(["train"] * 3200)
+    split[:300] = split[3000:3020] = "test"
+    reviews = pa.table({"row": np.arange(3200), "film": film, "split": split, "rating": [3] * 3200})
+    chosen = sample_for_projection(reviews, seed=0)
+    assert chosen["split"].to_pylist().count("test") == 320
+    assert chosen["film"].to_pylist().count("小") == 120
+    assert chosen["row"].to_pylist() == sorted(set(chosen["row"].to_pylist()))
+    table = project_reviews(chosen.slice(0, 5), {"": np.ones((5, 3)), "frozen_": np.ones((5, 3))}, seed=0)
+    assert table.column_names == ["row", "split", "film", "rating", "x", "y", "frozen_x", "frozen_y"]

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ SEGMENTER = Segmenter()
 def test_spans_are_in_order_and_rejoin_the_text(text):
     words = SEGMENTER.spans(text)
     assert all(text[word.start : word.end] == word.text for word in words)
-    assert all(left.end <= right.start for left, right in zip(words, words[1:], strict=False))
+    assert all(left.end <= right.start for left, right in itertools.pairwise(words))
     between = "".join(c for i, c in enumerate(text) if not any(w.start <= i < w.end for w in words))
     assert not any(character.isalnum() for character in between)
 

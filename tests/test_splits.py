@@ -10,12 +10,14 @@ from xingping.config import SplitSettings
 from xingping.errors import InputError
 from xingping.splits import SPLITS, split_reviews
 
+DEFAULT = SplitSettings()
+
 
 def column(values, kind=None):
     return pa.chunked_array([pa.array(values, kind)])
 
 
-def split(texts, films, ratings, seed=0, shares=SplitSettings()):
+def split(texts, films, ratings, seed=0, shares=DEFAULT):
     result = split_reviews(column(texts), column(films), column(ratings, pa.int8()), shares, seed=seed)
     return result.to_pylist()
 

@@ -43,11 +43,11 @@ class ToyEncoder:
         )
 
 
-GOOD, BAD, FILLER = "妙", "烂", "片子里的人和事都看过了"
+GOOD, BAD, FILLER = "妙妙妙", "烂烂烂", "片子里的人和事都看过了"
 
 
 def planted_reviews(n, seed=0):
-    """Texts of filler with one telling character, and the rating that it decides."""
+    """Texts of filler with one telling word, and the rating that it decides."""
     rng = np.random.default_rng(seed)
     ratings = rng.choice([1, 3, 5], n)
     telling = {1: BAD, 3: "", 5: GOOD}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from xingping.ratings import NUM_CLASSES
+from xingping.ratings import NUM_CLASSES, to_classes
 
 __all__ = ["CharNgramBaseline", "MajorityBaseline"]
 
@@ -20,7 +20,7 @@ class MajorityBaseline:
 
     def fit(self, ratings: NDArray[np.int64]) -> "MajorityBaseline":
         """Count the training ratings, (n,) 1..5."""
-        self._shares = np.bincount(ratings, minlength=NUM_CLASSES + 1)[1:] / len(ratings)
+        self._shares = np.bincount(to_classes(ratings), minlength=NUM_CLASSES) / len(ratings)
         return self
 
     def predict_proba(self, n: int) -> NDArray[np.float64]:
@@ -58,8 +58,8 @@ class CharNgramBaseline:
         """Return probabilities, (n, 5); 0 for a star that training never saw."""
         result = np.zeros((len(texts), NUM_CLASSES))
         if self._model is None:
-            result[:, self._only - 1] = 1.0
+            result[:, to_classes(np.array(self._only))] = 1.0
         else:
             features = self._vectorizer.transform(texts)
-            result[:, np.asarray(self._model.classes_) - 1] = self._model.predict_proba(features)
+            result[:, to_classes(self._model.classes_)] = self._model.predict_proba(features)
         return result

@@ -115,18 +115,18 @@ class HeadSettings(Settings):
     pooling: Pooling = Field("self_attention", description="self_attention, mean or cls.")
     n_hops: int = Field(8, ge=1, le=128, description="Attention hops (r in the paper).")
     attention_dim: int = Field(128, ge=1, le=4096, description="Width of the attention layer (d_a).")
-    penalty: float = Field(0.03, ge=0, description="Weight of the penalty ||AA'-I||² that keeps hops apart.")
+    penalty: float = Field(0.003, ge=0, description="Weight of the penalty ||AA'-I||² that keeps hops apart.")
     hidden_dim: int = Field(256, ge=1, le=8192, description="Width of the hidden layer.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout before and after the hidden layer.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before and after the hidden layer.")
 
 
 class TrainingSettings(Settings):
     """How a head is trained."""
 
-    epochs: int = Field(12, ge=1, le=1000, description="Most passes over the training reviews.")
+    epochs: int = Field(8, ge=1, le=1000, description="Most passes over the training reviews.")
     patience: int = Field(2, ge=1, description="Epochs without a better validation loss before stopping.")
     batch_size: int = Field(64, ge=1, le=65536, description="Reviews a step.")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
 
 

@@ -5,15 +5,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from xingping.features import StoredFeatures
 from xingping.predictor import Attention, RatingPredictor, Ratings
 from xingping.segmentation import Segmenter, Word
 
-__all__ = ["Explanation", "WordWeight", "choose_examples", "explain", "explain_ratings", "word_weights"]
+__all__ = ["Explanation", "WordWeight", "choose_examples", "explain", "explain_examples", "explain_ratings", "word_weights"]
 
 EXAMPLE_LENGTHS = (12, 90)
 """Characters of a review worth showing: enough to say something, short enough to read."""
+
+EXAMPLES_PER_STAR = 3
+
+FILMS_WITH_EXAMPLES = 60
+"""Films, the most reviewed first, whose highlighted reviews are kept for a case study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,65 @@ def word_weights(words: Sequence[Word], attention: Attention | None) -> tuple[li
         for word, weight in zip(words, raw, strict=True)
     ]
     return merged, float(1 - on_words / total) if total > 0 else 0.0
+
+
+def explain_examples(
+    predictor: RatingPredictor, test: pa.Table, features: StoredFeatures, segmenter: Segmenter
+) -> dict[str, Any]:
+    """Explain well-chosen reviews of the test split, overall and of each film.
+
+    Parameters
+    ----------
+    predictor
+        Rates and attends.
+    test
+        The test reviews, with `row, text, film, rating`.
+    features
+        Of the same reviews.
+    segmenter
+        Finds the words.
+
+    Returns
+    -------
+    dict
+        The content of `explanations.json`: `{"overall": [entry], "films": {film: [entry]}}`, where an entry has
+        `row, text, film, rating, predicted, probability, words`.
+    """
+    ratings = predictor.predict_features(features)
+    if ratings.probabilities is None:
+        confidence = -np.abs(ratings.expected - ratings.rating)
+    else:
+        confidence = ratings.probabilities.max(axis=1)
+    true = np.asarray(test["rating"].to_numpy(), dtype=np.int64)
+    reviews = test.select(["row", "text", "film", "rating"]).to_pylist()
+    groups = {"": np.arange(len(reviews))} | _rows_of_films(test)
+    chosen = {}
+    for name, rows in groups.items():
+        texts = [reviews[row]["text"] for row in rows]
+        picked = choose_examples(texts, true[rows], ratings.rating[rows], confidence[rows], per_star=EXAMPLES_PER_STAR)
+        chosen[name] = rows[picked].tolist()
+    wanted = sorted({row for rows in chosen.values() for row in rows})
+    looked = predictor.predict_features(features.take(wanted), attention=True)
+    explanations = explain_ratings([reviews[row]["text"] for row in wanted], looked, segmenter)
+    entries = {
+        row: {
+            **reviews[row],
+            "predicted": explanation.rating,
+            "probability": explanation.probability,
+            "words": explanation.to_dict()["words"],
+        }
+        for row, explanation in zip(wanted, explanations, strict=True)
+    }
+    shown = {name: [entries[row] for row in rows] for name, rows in chosen.items()}
+    return {"overall": shown.pop(""), "films": shown}
+
+
+def _rows_of_films(test: pa.Table) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each of the most reviewed films."""
+    film = np.asarray(test["film"].to_pylist(), dtype=str)
+    names, counts = np.unique(film[film != ""], return_counts=True)
+    most = names[np.lexsort((names, -counts))][:FILMS_WITH_EXAMPLES]
+    return {str(name): np.flatnonzero(film == name) for name in most}
 
 
 def choose_examples(

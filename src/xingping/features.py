@@ -155,7 +155,8 @@ class StoredFeatures:
     def tokens(self, index: int) -> NDArray[np.float16]:
         """Return the token vectors of a text, (tokens, dim), float16, as a view of the file."""
         start, end = self._bounds[index]
-        return self._shards[index].values[start:end]
+        vectors: NDArray[np.float16] = self._shards[index].values[start:end]
+        return vectors
 
     def spans(self, index: int) -> NDArray[np.int32]:
         """Return the half-open character span of each token of a text, (tokens, 2)."""
@@ -164,7 +165,8 @@ class StoredFeatures:
 
     def cls(self, index: int) -> NDArray[np.float16]:
         """Return the vector of a text's [CLS] token, (dim,), float16."""
-        return self._shards[index].cls[self._rows[index]]
+        vector: NDArray[np.float16] = self._shards[index].cls[self._rows[index]]
+        return vector
 
     def padded(
         self, indices: NDArray[np.int64]
@@ -214,7 +216,7 @@ class _Shard:
 
     @property
     def dim(self) -> int:
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     def bounds(self, row: int) -> tuple[int, int]:
         return int(self.offsets[row]), int(self.offsets[row + 1])

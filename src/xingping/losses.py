@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from xingping.config import Task
 from xingping.heads import HeadOutput
+from xingping.ratings import RATINGS
 
 __all__ = ["rating_loss", "redundancy_penalty"]
 
@@ -23,7 +24,7 @@ def rating_loss(output: HeadOutput, ratings: Tensor, task: Task) -> Tensor:
         `classification`: cross-entropy in nats. `regression`: squared error in stars².
     """
     if task == "classification":
-        return F.cross_entropy(output.scores, ratings - 1)
+        return F.cross_entropy(output.scores, ratings - RATINGS[0])
     return F.mse_loss(output.scores.squeeze(1), ratings.to(output.scores.dtype))
 
 

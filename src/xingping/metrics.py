@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xingping.ratings import NUM_CLASSES
+from xingping.ratings import NUM_CLASSES, RATINGS, to_classes, to_ratings
 
 __all__ = [
     "DECISION_RULES",
@@ -105,21 +105,22 @@ def decide(probabilities: ArrayLike, rule: DecisionRule) -> Ints:
     """
     proba = np.asarray(probabilities, dtype=np.float64)
     if rule == "mode":
-        return proba.argmax(axis=1) + 1
+        return to_ratings(proba.argmax(axis=1))
     if rule == "window":
         padded = np.pad(proba, ((0, 0), (1, 1)))
         window = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
         # At the ends a window holds two stars, so 1 and 5 win only where 3 has no probability at all.
         best = window >= window.max(axis=1, keepdims=True) - 1e-12
-        return np.where(best, proba, -1.0).argmax(axis=1) + 1
+        return to_ratings(np.where(best, proba, -1.0).argmax(axis=1))
     if rule == "median":
-        return (proba.cumsum(axis=1) < 0.5 * proba.sum(axis=1, keepdims=True)).sum(axis=1).clip(max=4) + 1
+        below = proba.cumsum(axis=1) < 0.5 * proba.sum(axis=1, keepdims=True)
+        return to_ratings(below.sum(axis=1).clip(max=NUM_CLASSES - 1))
     return round_rating(expected_rating(proba))
 
 
 def expected_rating(probabilities: ArrayLike) -> Floats:
     """Return the mean rating under the probabilities, (n,)."""
-    result: Floats = np.asarray(probabilities, dtype=np.float64) @ np.arange(1, NUM_CLASSES + 1)
+    result: Floats = np.asarray(probabilities, dtype=np.float64) @ np.array(RATINGS)
     return result
 
 
@@ -130,7 +131,7 @@ def round_rating(expected: ArrayLike) -> Ints:
 
 def confusion_matrix(true: Ints, predicted: Ints) -> Ints:
     """Count ratings, (5, 5): rows true, columns predicted."""
-    cells = (true - 1) * NUM_CLASSES + (predicted - 1)
+    cells = to_classes(true) * NUM_CLASSES + to_classes(predicted)
     return np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
 
 
@@ -161,12 +162,12 @@ def quadratic_weighted_kappa(confusion: Ints) -> float:
 
 def negative_log_likelihood(true: Ints, probabilities: Floats) -> float:
     """Return the mean negative log-probability of the true star, in nats; probabilities are floored at 1e-12."""
-    return float(-np.log(probabilities[np.arange(len(true)), true - 1].clip(1e-12)).mean())
+    return float(-np.log(probabilities[np.arange(len(true)), to_classes(true)].clip(1e-12)).mean())
 
 
 def expected_calibration_error(true: Ints, probabilities: Floats, n_bins: int = 15) -> float:
     """Return the gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv 1706.04599)."""
     confidence = probabilities.max(axis=1)
-    gap = confidence - (probabilities.argmax(axis=1) + 1 == true)
+    gap = confidence - (probabilities.argmax(axis=1) == to_classes(true))
     bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
     return float(np.abs(np.bincount(bins, weights=gap, minlength=n_bins)).sum() / len(true))

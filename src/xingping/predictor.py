@@ -14,10 +14,17 @@ from safetensors.torch import load_file, save_file
 
 from xingping.artifacts import atomic_path, read_json, write_json
 from xingping.cleaning import clean_text
-from xingping.config import CleaningSettings, EncoderSettings, HeadSettings, SegmentationSettings, Settings, Task
+from xingping.config import (
+    CleaningSettings,
+    EncoderSettings,
+    HeadSettings,
+    SegmentationSettings,
+    Settings,
+    Task,
+)
 from xingping.encoders import FrozenEncoder
 from xingping.errors import EncoderError, InputError, RunDirectoryError
-from xingping.features import FeatureStore, StoredFeatures
+from xingping.features import StoredFeatures
 from xingping.heads import FeatureBatch, RatingHead
 from xingping.metrics import decide, expected_rating, round_rating
 from xingping.ratings import NUM_CLASSES
@@ -27,6 +34,9 @@ __all__ = ["Attention", "ModelCard", "RatingPredictor", "Ratings"]
 MODEL_FORMAT = 1
 
 BATCH_SIZE = 256
+
+CHUNK_TEXTS = 4096
+"""Texts whose features are in memory at one time while rating."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,28 @@ class Ratings:
 
     def __len__(self) -> int:
         return len(self.rating)
+
+    def take(self, indices: Sequence[int]) -> "Ratings":
+        """Return the ratings of some of the texts, in that order."""
+        where = np.asarray(indices, dtype=np.int64)
+        return Ratings(
+            self.rating[where],
+            self.expected[where],
+            None if self.probabilities is None else self.probabilities[where],
+            None if self.attention is None else tuple(self.attention[index] for index in indices),
+        )
+
+    @classmethod
+    def join(cls, parts: "Sequence[Ratings]") -> "Ratings":
+        """Put the ratings of one model side by side; at least one part."""
+        probabilities = [part.probabilities for part in parts if part.probabilities is not None]
+        attention = [part.attention for part in parts if part.attention is not None]
+        return cls(
+            np.concatenate([part.rating for part in parts]),
+            np.concatenate([part.expected for part in parts]),
+            np.concatenate(probabilities) if probabilities else None,
+            tuple(entry for part in attention for entry in part) if attention else None,
+        )
 
 
 class ModelCard(Settings):
@@ -179,12 +211,7 @@ class RatingPredictor:
         return [clean_text(text, self.card.cleaning) for text in texts]
 
     def predict(
-        self,
-        texts: Sequence[str],
-        *,
-        attention: bool = False,
-        progress: Callable[[int], None] | None = None,
-        store: FeatureStore | None = None,
+        self, texts: Sequence[str], *, attention: bool = False, progress: Callable[[int], None] | None = None
     ) -> Ratings:
         """Rate texts; they are cleaned as the training texts were.
 
@@ -195,9 +222,7 @@ class RatingPredictor:
         attention
             Whether to say where the head looked.
         progress
-            Called with the number of texts encoded since the last call.
-        store
-            Where to look features up and keep them; by default they are not kept.
+            Called with the number of distinct texts encoded since the last call.
 
         Raises
         ------
@@ -205,15 +230,13 @@ class RatingPredictor:
             `texts` is one string instead of a sequence of them.
         """
         cleaned = self.clean(texts)
-        if store is not None:
-            store.encode(self.encoder, cleaned, progress=progress)
-            return self.predict_features(store.view(cleaned), attention=attention)
         distinct = list(dict.fromkeys(cleaned))
-        features = self.encoder.encode(distinct, progress=progress)
+        parts = []
+        for start in range(0, max(1, len(distinct)), CHUNK_TEXTS):
+            features = self.encoder.encode(distinct[start : start + CHUNK_TEXTS], progress=progress)
+            parts.append(self.predict_features(StoredFeatures.of(features), attention=attention))
         place = {text: index for index, text in enumerate(distinct)}
-        return self.predict_features(
-            StoredFeatures.of(features).take([place[text] for text in cleaned]), attention=attention
-        )
+        return Ratings.join(parts).take([place[text] for text in cleaned])
 
     def predict_features(self, features: StoredFeatures, *, attention: bool = False) -> Ratings:
         """Rate texts whose features are stored."""

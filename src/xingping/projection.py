@@ -1,10 +1,13 @@
 """t-SNE of review vectors (van der Maaten and Hinton 2008), by openTSNE."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from openTSNE import TSNE
 
-__all__ = ["project", "sample_for_projection"]
+__all__ = ["project", "project_reviews", "sample_for_projection"]
 
 PERPLEXITY = 30.0
 
@@ -34,32 +37,56 @@ def project(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
     return np.asarray(tsne.fit(reduced), dtype=np.float32)
 
 
-def sample_for_projection(film: NDArray[np.object_], is_test: NDArray[np.bool_], *, seed: int) -> NDArray[np.int64]:
+def project_reviews(reviews: pa.Table, vectors: Mapping[str, NDArray[np.float32]], *, seed: int) -> pa.Table:
+    """Return the content of `projection.parquet`.
+
+    Parameters
+    ----------
+    reviews
+        With `row, split, film, rating`.
+    vectors
+        Sets of vectors of the reviews; each gives two columns, named by its key and x or y.
+    seed
+        Of the maps.
+    """
+    table = reviews.select(["row", "split", "film", "rating"])
+    for prefix, vector in vectors.items():
+        points = project(vector, seed=seed)
+        table = table.append_column(f"{prefix}x", pa.array(points[:, 0]))
+        table = table.append_column(f"{prefix}y", pa.array(points[:, 1]))
+    return table
+
+
+def sample_for_projection(reviews: pa.Table, *, seed: int) -> pa.Table:
     """Choose the reviews to project: test reviews, and enough others of each film for its case study.
 
-    Returns
-    -------
-    ndarray
-        Sorted indices.
+    Parameters
+    ----------
+    reviews
+        With `split` and `film`.
+    seed
+        Decides which ones.
     """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(film))
+    order = rng.permutation(reviews.num_rows)
+    is_test = np.asarray(reviews["split"].to_pylist()) == "test"
     test = order[is_test[order]][:MOST_POINTS]
-    chosen = np.zeros(len(film), dtype=bool)
+    chosen = np.zeros(reviews.num_rows, dtype=bool)
     chosen[test] = True
-    names, codes = np.unique(film.astype(str), return_inverse=True)
+    names, codes = np.unique(np.asarray(reviews["film"].to_pylist(), dtype=str), return_inverse=True)
     have = np.bincount(codes[test], minlength=len(names))
     if len(names) * FILM_POINTS <= MOST_POINTS:
         for index in order[~chosen[order]]:
             if have[codes[index]] < FILM_POINTS:
                 have[codes[index]] += 1
                 chosen[index] = True
-    return np.flatnonzero(chosen)
+    return reviews.filter(pa.array(chosen))
 
 
 def _principal_components(vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    centred = vectors - vectors.mean(axis=0)
+    centred: NDArray[np.float64] = vectors - vectors.mean(axis=0)
     if vectors.shape[1] <= count:
         return centred
     values, directions = np.linalg.eigh(centred.T @ centred)
-    return np.asarray(centred @ directions[:, np.argsort(values)[::-1][:count]])
+    reduced: NDArray[np.float64] = centred @ directions[:, np.argsort(values)[::-1][:count]]
+    return reduced

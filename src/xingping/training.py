@@ -15,6 +15,7 @@ from xingping.features import StoredFeatures
 from xingping.heads import FeatureBatch, RatingHead
 from xingping.losses import rating_loss, redundancy_penalty
 from xingping.metrics import confusion_matrix, round_rating, within_one
+from xingping.ratings import to_ratings
 
 __all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "train_head"]
 
@@ -88,7 +89,7 @@ def train_head(
     """
     torch.manual_seed(seed)
     head = RatingHead(train.features.dim, head_settings, task)
-    head.start_from(train.ratings)
+    head.start_from(train.features, train.ratings)
     optimizer = torch.optim.AdamW(
         head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -161,7 +162,7 @@ def _validate(
                 expected[indices] = output.scores[:, 0].numpy()
                 predicted[indices] = round_rating(expected[indices])
             else:
-                predicted[indices] = output.scores.argmax(1).numpy() + 1
+                predicted[indices] = to_ratings(output.scores.argmax(1).numpy())
                 expected[indices] = predicted[indices]
     confusion = confusion_matrix(valid.ratings, predicted)
     return Epoch(

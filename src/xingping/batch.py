@@ -1,0 +1,221 @@
+"""Whole files with a trained model: rate every row of a table, or measure on a rated one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from xingping.artifacts import atomic_path
+from xingping.config import ColumnSettings, Task
+from xingping.errors import OutputError, RunDirectoryError
+from xingping.evaluation import Answers, evaluate_answers
+from xingping.features import FeatureStore, StoredFeatures
+from xingping.predictor import RatingPredictor, Ratings
+from xingping.progress import Progress, Silent
+from xingping.reviews import find_columns, read_reviews
+from xingping.tables import RawTable, read_table
+
+__all__ = ["FileSummary", "evaluate_file", "predict_file"]
+
+TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": ""}
+
+FORMULA = r"^[=+\-@\t\r]"
+"""How a cell begins that a spreadsheet runs."""
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """What `predict_file` did.
+
+    Attributes
+    ----------
+    rows
+        Rows written, as many as were read.
+    unrated
+        Rows among them without a text to rate.
+    """
+
+    rows: int
+    unrated: int
+
+
+def predict_file(
+    predictor: RatingPredictor,
+    source: Path,
+    target: Path,
+    columns: ColumnSettings | None = None,
+    *,
+    progress: Progress | None = None,
+) -> FileSummary:
+    """Rate every row of a table and write it with the ratings behind its own columns.
+
+    All rows stay, in their order. `predicted_rating`, `predicted_expected` and, for classification,
+    `predicted_p1` to `predicted_p5` are added; they are empty where a row has no text or could not be read, and
+    `predicted_note` says why. An unreadable record is kept as it is in the text column.
+
+    Parameters
+    ----------
+    predictor
+        The trained model.
+    source
+        CSV, TSV, Parquet or JSON Lines, plain, .gz or .zip.
+    target
+        .csv, .tsv, .jsonl or .parquet; the text formats also as .gz. In CSV and TSV a cell that a spreadsheet
+        would run as a formula gets an apostrophe in front.
+    columns
+        Only the text column counts.
+    progress
+        Who watches.
+
+    Raises
+    ------
+    InputError
+        The source cannot be read, or has no column of texts.
+    OutputError
+        The target cannot be written, or its format is unknown.
+    """
+    progress = progress or Silent()
+    suffix = _format(target)
+    raw = read_table(source)
+    names = raw.table.column_names
+    text_column = str(find_columns(names, columns or ColumnSettings(), source).text)
+    table, notes = _with_bad_lines(raw, text_column)
+    texts = [text or "" for text in table[text_column].to_pylist()]
+    cleaned = predictor.clean(texts)
+    rated = np.array([bool(text) and not note for text, note in zip(cleaned, notes, strict=True)], dtype=bool)
+    notes = [note or ("" if ok else "no text") for note, ok in zip(notes, rated, strict=True)]
+    wanted = [text for text, ok in zip(texts, rated, strict=True) if ok]
+    with progress.bar("predict", len(set(wanted)), "texts") as advance:
+        ratings = predictor.predict(wanted, progress=advance)
+    if raw.format == "parquet":
+        table = pq.read_table(source)  # with the columns' own types
+    for name, values in _added_columns(ratings, rated).items():
+        table = _set_column(table, name, values)
+    _write(_set_column(table, "predicted_note", pa.array(notes)), target, suffix)
+    return FileSummary(len(texts), int((~rated).sum()))
+
+
+def evaluate_file(
+    run: Path, source: Path, columns: ColumnSettings | None = None, *, progress: Progress | None = None
+) -> dict[str, dict[str, Any]]:
+    """Rate a file that a run has not seen, with each of its models, and measure.
+
+    Returns
+    -------
+    dict
+        `{task: M}` with M as `metrics.rating_metrics` gives it.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or has no usable row.
+    RunDirectoryError
+        The run has no trained model.
+    """
+    progress = progress or Silent()
+    tasks: list[Task] = [task for task in ("classification", "regression") if (run / "models" / task).is_dir()]
+    if not tasks:
+        raise RunDirectoryError(f"{run} holds no trained model; run: xingping train {run}")
+    predictors = [RatingPredictor.load(run, task=task) for task in tasks]
+    reviews = read_reviews(source, columns or ColumnSettings(), predictors[0].card.cleaning)
+    progress.say(
+        f"{source.name}: {reviews.rows_read:,} rows read = {reviews.rows_kept:,} kept + "
+        f"{reviews.rows_rejected:,} rejected + {reviews.rows_duplicate:,} duplicate"
+    )
+    texts = reviews.table["text"].to_pylist()
+    true = reviews.table["rating"].to_numpy().astype(np.int64)
+    features = _stored_features(predictors[0], texts, progress)
+    return {
+        predictor.task: evaluate_answers(true, Answers.of(predictor.predict_features(features)))
+        for predictor in predictors
+    }
+
+
+def _stored_features(predictor: RatingPredictor, texts: list[str], progress: Progress) -> StoredFeatures:
+    """Return features of cleaned texts from the store, encoding what is not there."""
+    store = FeatureStore(predictor.card.encoder_fingerprint)
+    missing = store.missing(texts)
+    if missing:
+        with progress.bar("encode", len(missing), "texts") as advance:
+            store.encode(predictor.encoder, missing, progress=advance)
+    return store.view(texts)
+
+
+def _format(target: Path) -> str:
+    suffix = Path(target.stem).suffix.lower() if target.suffix.lower() == ".gz" else target.suffix.lower()
+    if suffix not in TEXT_FORMATS and (suffix != ".parquet" or target.suffix.lower() == ".gz"):
+        raise OutputError(f"{target}: cannot tell the format; name it .csv, .tsv, .jsonl (also .gz) or .parquet")
+    return suffix
+
+
+def _with_bad_lines(raw: RawTable, text_column: str) -> tuple[pa.Table, list[str]]:
+    """Return all records in the order of the file, and a note for each that could not be read."""
+    bad = raw.bad_lines
+    notes = [""] * raw.table.num_rows + [f"line {line.line}: {line.reason}" for line in bad]
+    if not bad:
+        return raw.table, notes
+    kept = pa.table(
+        {
+            name: pa.array([line.text if name == text_column else None for line in bad], pa.string())
+            for name in raw.table.column_names
+        }
+    )
+    rows = np.concatenate([raw.row_numbers, np.array([line.row for line in bad], dtype=np.int64)])
+    order = np.argsort(rows, kind="stable")
+    table = pa.concat_tables([raw.table, kept]).take(pa.array(order))
+    return table, [notes[index] for index in order]
+
+
+def _added_columns(ratings: Ratings, rated: NDArray[np.bool_]) -> dict[str, pa.Array]:
+    columns: dict[str, NDArray[Any]] = {
+        "predicted_rating": ratings.rating.astype(np.int8),
+        "predicted_expected": ratings.expected.round(4),
+    }
+    if ratings.probabilities is not None:
+        for star in range(1, 6):
+            columns[f"predicted_p{star}"] = ratings.probabilities[:, star - 1].round(6)
+    place = np.cumsum(rated) - 1
+    where = pa.array(np.where(rated, place, 0), mask=~rated)
+    return {name: pa.array(values).take(where) for name, values in columns.items()}
+
+
+def _set_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    if name in table.column_names:
+        table = table.drop_columns(name)
+    return table.append_column(name, values)
+
+
+def _write(table: pa.Table, target: Path, suffix: str) -> None:
+    with atomic_path(target) as temporary:
+        if suffix == ".parquet":
+            pq.write_table(table, temporary, compression="zstd")
+            return
+        compression = "gzip" if target.suffix.lower() == ".gz" else None
+        with pa.output_stream(str(temporary), compression=compression) as stream:
+            if TEXT_FORMATS[suffix]:
+                options = pa.csv.WriteOptions(delimiter=TEXT_FORMATS[suffix])
+                pa.csv.write_csv(_defused(table), stream, options)
+            else:
+                for batch in table.to_batches(max_chunksize=10_000):
+                    lines = (json.dumps(row, ensure_ascii=False, default=str) for row in batch.to_pylist())
+                    stream.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _defused(table: pa.Table) -> pa.Table:
+    """Put an apostrophe before each cell that a spreadsheet would run; numbers stay as they are."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            cells = pc.fill_null(table[index], "")
+            formula = pc.and_not(
+                pc.match_substring_regex(cells, FORMULA), pc.match_substring_regex(cells, r"^[+-][0-9.,]+$")
+            )
+            quoted = pc.binary_join_element_wise("'", cells, "")
+            table = table.set_column(index, field.name, pc.if_else(formula, quoted, cells))
+    return table

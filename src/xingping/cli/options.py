@@ -1,0 +1,147 @@
+"""Options of the command line, made from the settings: one line of help serves both."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from xingping.config import RunSettings, Settings
+
+__all__ = ["Out", "Quiet", "Run", "merge", "with_settings"]
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, as made by `xingping run`.")]
+Out = Annotated[Path, typer.Option("--out", help="Run directory to make or go on with.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "text_column": ("columns", "text"),
+    "rating_column": ("columns", "rating"),
+    "movie_column": ("columns", "movie"),
+    "date_column": ("columns", "date"),
+    "likes_column": ("columns", "likes"),
+    "user_column": ("columns", "user"),
+    "strip_punctuation": ("cleaning", "strip_punctuation"),
+    "user_dictionary": ("segmentation", "user_dictionary"),
+    "stopwords": ("segmentation", "stopwords"),
+    "valid_share": ("split", "valid"),
+    "test_share": ("split", "test"),
+    "encoder": ("encoder", "name"),
+    "layers": ("encoder", "layers"),
+    "precision": ("encoder", "precision"),
+    "max_length": ("encoder", "max_length"),
+    "tasks": ("tasks",),
+    "pooling": ("head", "pooling"),
+    "n_hops": ("head", "n_hops"),
+    "attention_dim": ("head", "attention_dim"),
+    "penalty": ("head", "penalty"),
+    "hidden_dim": ("head", "hidden_dim"),
+    "dropout": ("head", "dropout"),
+    "epochs": ("training", "epochs"),
+    "patience": ("training", "patience"),
+    "batch_size": ("training", "batch_size"),
+    "learning_rate": ("training", "learning_rate"),
+    "weight_decay": ("training", "weight_decay"),
+    "movie": ("movies",),
+    "seed": ("seed",),
+}
+"""Each option and the setting that it sets."""
+
+Values = dict[str, Any]
+
+
+def with_settings(*groups: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of some groups of settings.
+
+    The command takes a parameter `values`: the given options as nested settings, for `merge`.
+
+    Parameters
+    ----------
+    groups
+        Fields of `RunSettings`.
+    """
+    chosen = {option: path for option, path in OPTIONS.items() if path[0] in groups}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - typer checks them
+            values: Values = {}
+            for option, path in chosen.items():
+                given = arguments.pop(option)
+                if given is None or given == []:
+                    continue
+                target = values
+                for part in path[:-1]:
+                    target = target.setdefault(part, {})
+                target[path[-1]] = _parse(given, _field(path))
+            command(**arguments, values=values)
+
+        signature = inspect.signature(command)
+        own = [parameter for name, parameter in signature.parameters.items() if name != "values"]
+        added = [_parameter(option, path) for option, path in chosen.items()]
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *added]]
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+        return wrapper
+
+    return decorate
+
+
+def merge(settings: RunSettings, values: Values) -> RunSettings:
+    """Return settings with the given options in the place of some.
+
+    Raises
+    ------
+    SettingsError
+        A value is out of range.
+    """
+    merged = settings.model_dump()
+    for name, value in values.items():
+        merged[name] = merged[name] | value if isinstance(value, dict) else value
+    return RunSettings.parse(merged)
+
+
+def _field(path: tuple[str, ...]) -> FieldInfo:
+    settings: type[Settings] = RunSettings
+    for part in path[:-1]:
+        annotation = settings.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, Settings)):
+            raise TypeError(f"{part} is no group of settings")
+        settings = annotation
+    return settings.model_fields[path[-1]]
+
+
+def _parameter(option: str, path: tuple[str, ...]) -> inspect.Parameter:
+    field = _field(path)
+    kind = _plain_type(field.annotation)
+    help_text = field.description or ""
+    default = field.default
+    if default not in (None, (), False):
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        help_text += f" [default: {shown}]"
+    flag = f"--{option.replace('_', '-')}"
+    optional = list[str] | None if path == ("movies",) else kind | None
+    return inspect.Parameter(
+        option,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[optional, typer.Option(flag, help=help_text, show_default=False)],
+    )
+
+
+def _plain_type(annotation: Any) -> Any:  # noqa: ANN401 - a type form
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    return annotation if annotation in (int, float, bool, Path) else str
+
+
+def _parse(given: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - a value of the setting's type
+    if isinstance(given, Path):
+        return given.resolve()
+    if isinstance(given, str) and get_origin(field.annotation) is tuple:
+        return tuple(part.strip() for part in given.split(",") if part.strip())
+    return given

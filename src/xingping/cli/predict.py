@@ -1,0 +1,79 @@
+"""`xingping predict`: stars for texts or for a table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from xingping.cli.console import make_progress
+from xingping.cli.options import Quiet, Run, Values, with_settings
+from xingping.config import ColumnSettings, Task
+from xingping.errors import SettingsError
+
+if TYPE_CHECKING:
+    from xingping.predictor import RatingPredictor
+
+__all__ = ["command", "parse_task"]
+
+Texts = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews.", show_default=False)]
+Input = Annotated[
+    Path | None,
+    typer.Option("--input", help="Table of reviews: CSV, TSV, Parquet or JSON Lines, plain, .gz or .zip."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", help="Table to write: .csv, .tsv, .jsonl or .parquet, the first three also .gz.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="classification or regression; the first trained one without it.")
+]
+
+
+@with_settings("columns")
+def command(
+    values: Values,
+    run: Run,
+    texts: Texts = None,
+    source: Input = None,
+    target: Output = None,
+    task: TaskOption = None,
+    quiet: Quiet = False,
+) -> None:
+    """Rate texts, or every row of a table; its rows and columns are kept, in order."""
+    if bool(texts) == (source is not None) or (source is None) != (target is None):
+        raise typer.BadParameter("give either texts, or both --input and --output")
+    from xingping.predictor import RatingPredictor
+
+    predictor = RatingPredictor.load(run, task=parse_task(task))
+    if source is None or target is None:
+        _print_ratings(predictor, texts or [])
+        return
+    from xingping.batch import predict_file
+
+    columns = ColumnSettings.parse(values.get("columns", {}))
+    summary = predict_file(predictor, source, target, columns, progress=make_progress(quiet=quiet))
+    if not quiet:
+        left = f", {summary.unrated:,} without text left unrated" if summary.unrated else ""
+        print(f"{summary.rows:,} rows written to {target}{left}")
+
+
+def parse_task(name: str | None) -> Task | None:
+    """Return a task by its name.
+
+    Raises
+    ------
+    SettingsError
+        There is no such task.
+    """
+    if name is not None and name not in get_args(Task):
+        raise SettingsError(f"--task is {' or '.join(get_args(Task))}; got {name}")
+    return cast("Task | None", name)
+
+
+def _print_ratings(predictor: "RatingPredictor", texts: list[str]) -> None:
+    ratings = predictor.predict(texts)
+    for index, text in enumerate(texts):
+        rating = int(ratings.rating[index])
+        line = f"{'★' * rating}{'☆' * (5 - rating)}  {rating}  {ratings.expected[index]:.2f}"
+        if ratings.probabilities is not None:
+            line += "  [" + " ".join(f"{p:.2f}" for p in ratings.probabilities[index]) + "]"
+        print(f"{line}  {' '.join(text.split())}")

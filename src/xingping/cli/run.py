@@ -1,0 +1,36 @@
+"""`xingping run`: the whole flow."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xingping.cli.console import make_progress
+from xingping.cli.options import Out, Quiet, Values, merge, with_settings
+from xingping.config import RunSettings
+
+__all__ = ["command"]
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DATA]", help="Table of reviews; the bundled sample without it.", show_default=False),
+]
+
+
+@with_settings(
+    "columns", "cleaning", "segmentation", "split", "encoder", "tasks", "head", "training", "movies", "seed"
+)
+def command(values: Values, data: Data = None, out: Out = Path("runs/run"), quiet: Quiet = False) -> None:
+    """Prepare, encode, train, evaluate and report.
+
+    Stages whose inputs have not changed are skipped; a run that was stopped goes on.
+    """
+    from xingping.cli.results import show_results
+    from xingping.pipeline import Pipeline
+
+    settings = merge(RunSettings(), values)
+    pipeline = Pipeline.create(out, data, settings, make_progress(quiet=quiet))
+    pipeline.stages_until("report")
+    if not quiet:
+        show_results(pipeline.results())
+        print(f"Report: {(out / 'report' / 'index.html').resolve()}")

@@ -1,0 +1,29 @@
+"""What the commands of single stages share."""
+
+from pathlib import Path
+
+from xingping.cli.console import make_progress
+from xingping.cli.options import Values, merge
+
+__all__ = ["run_stage"]
+
+
+def run_stage(name: str, path: Path, values: Values, *, quiet: bool) -> None:
+    """Do one stage of an existing run, with some of its settings changed.
+
+    Raises
+    ------
+    RunDirectoryError
+        The folder is no run directory, or a stage before this one has not been done with these settings.
+    """
+    from xingping.artifacts import RunDirectory
+    from xingping.pipeline import Pipeline
+
+    run = RunDirectory.open(path)
+    pipeline = Pipeline(run, make_progress(quiet=quiet))
+    if values:
+        settings = merge(pipeline.settings, values)
+        run.update(settings=settings.model_dump(mode="json"))
+        pipeline = Pipeline(run, pipeline.progress)
+    pipeline.require_before(name)
+    pipeline.stage(name)

@@ -1,0 +1,6 @@
+"""Frozen encoders: text in, one vector per token out."""
+
+from xingping.encoders.frozen import FrozenEncoder
+from xingping.encoders.token_features import TokenFeatures
+
+__all__ = ["FrozenEncoder", "TokenFeatures"]

@@ -1,0 +1,112 @@
+"""How often each star is given."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from xingping.fonts import chinese_style
+from xingping.plots.style import (
+    INK,
+    MUTED,
+    ON_DARK,
+    ON_LIGHT,
+    PAPER,
+    RATINGS,
+    STAR_COLOURS,
+    bare,
+    heading,
+    new_figure,
+    percent,
+    star_axis,
+)
+
+__all__ = ["rating_distribution", "stars_by_split"]
+
+NARROWEST_LABELLED = 0.055
+"""Share of a bar below which a number does not fit inside."""
+
+
+@chinese_style()
+def rating_distribution(true_counts: Sequence[int], predicted_counts: Sequence[int], title: str) -> Figure:
+    """Draw how often each star is true (outlined) and predicted (filled).
+
+    Parameters
+    ----------
+    true_counts, predicted_counts
+        (5,) counts of the stars 1..5.
+    title
+        What made the predictions.
+    """
+    figure = new_figure(2.9)
+    axes = figure.add_subplot()
+    bare(axes)
+    heading(axes, title)
+    places, width = np.arange(len(RATINGS)), 0.4
+    total = max(sum(true_counts), 1)
+    true_shares, predicted_shares = np.asarray(true_counts) / total, np.asarray(predicted_counts) / total
+    axes.bar(places - width / 2, true_shares, width, facecolor="none", edgecolor=MUTED, linewidth=0.9)
+    axes.bar(places + width / 2, predicted_shares, width, color=STAR_COLOURS)
+    top = max(true_shares.max(), predicted_shares.max(), 0.01)
+    for place, true, predicted in zip(places, true_shares, predicted_shares, strict=True):
+        axes.text(place - width / 2, true + top * 0.02, percent(true), ha="center", color=MUTED, fontsize=7.5)
+        axes.text(
+            place + width / 2,
+            predicted + top * 0.02,
+            percent(predicted),
+            ha="center",
+            color=INK,
+            fontsize=7.5,
+        )
+    star_axis(axes, "x")
+    axes.set_yticks([])
+    axes.set_ylim(0, top * 1.22)
+    axes.set_ylabel("share of the reviews")
+    axes.text(
+        0.0,
+        1.0,
+        "outlined: true     filled: predicted",
+        transform=axes.transAxes,
+        va="top",
+        color=MUTED,
+        fontsize=8,
+    )
+    return figure
+
+
+@chinese_style()
+def stars_by_split(counts: Mapping[str, Sequence[int]]) -> Figure:
+    """Draw the shares of the stars in each split as one bar of five parts.
+
+    Parameters
+    ----------
+    counts
+        By split, (5,) counts of the stars 1..5.
+    """
+    figure = new_figure(0.7 + 0.48 * len(counts))
+    axes = figure.add_subplot()
+    bare(axes)
+    for row, (split, stars) in enumerate(counts.items()):
+        start, total = 0.0, max(sum(stars), 1)
+        for rating, count in zip(RATINGS, stars, strict=True):
+            share = count / total
+            axes.barh(row, share, 0.62, left=start, color=STAR_COLOURS[rating - 1], edgecolor=PAPER, linewidth=0.8)
+            if share >= NARROWEST_LABELLED:
+                axes.text(
+                    start + share / 2,
+                    row,
+                    percent(share),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=ON_LIGHT if rating in (2, 3, 4) else ON_DARK,
+                )
+            if row == 0:
+                axes.text(start + share / 2, -0.42, f"{rating} ★", ha="center", va="bottom", color=MUTED, fontsize=8)
+            start += share
+        axes.text(-0.02, row, split, ha="right", va="center", color=INK)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(counts) - 0.6, -0.8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return figure

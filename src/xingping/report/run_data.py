@@ -1,0 +1,136 @@
+"""The artefacts of a run that the report is made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from xingping.artifacts import RunDirectory, read_json
+from xingping.errors import RunDirectoryError
+
+__all__ = ["TASKS", "FilmReviews", "Projection", "RunData"]
+
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Reviews as points of two maps, n of them.
+
+    Attributes
+    ----------
+    trained, frozen
+        (n, 2) places by the trained head's vectors, and by the encoder's mean.
+    ratings
+        (n,) true stars.
+    film
+        (n,) names.
+    is_test
+        (n,) whether a review is in the test split.
+    """
+
+    trained: NDArray[np.float64]
+    frozen: NDArray[np.float64]
+    ratings: NDArray[np.int64]
+    film: NDArray[np.object_]
+    is_test: NDArray[np.bool_]
+
+    @classmethod
+    def read(cls, path: Path) -> "Projection":
+        """Read `projection.parquet`."""
+        table = _read_table(path)
+        x, y, frozen_x, frozen_y = (table[name].to_numpy() for name in ("x", "y", "frozen_x", "frozen_y"))
+        return cls(
+            np.stack([x, y], axis=1).astype(np.float64),
+            np.stack([frozen_x, frozen_y], axis=1).astype(np.float64),
+            table["rating"].to_numpy().astype(np.int64),
+            np.asarray(table["film"].to_pylist(), dtype=object),
+            np.asarray(table["split"].to_pylist()) == "test",
+        )
+
+    def take(self, where: NDArray[np.bool_]) -> "Projection":
+        """Return some of the points."""
+        return Projection(
+            self.trained[where],
+            self.frozen[where],
+            self.ratings[where],
+            self.film[where],
+            self.is_test[where],
+        )
+
+
+@dataclass(frozen=True)
+class FilmReviews:
+    """All kept reviews of one film, whatever their split."""
+
+    words: list[list[str]]
+    ratings: list[int]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run left on disk, read.
+
+    Attributes
+    ----------
+    path
+        The run directory.
+    record, summary, metrics, explanations
+        `run.json`, `data_summary.json`, `metrics.json`, `explanations.json`.
+    histories
+        `history.json` by task.
+    projection
+        `projection.parquet`.
+    """
+
+    path: Path
+    record: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    explanations: Mapping[str, Any]
+    histories: Mapping[str, Mapping[str, Any]]
+    projection: Projection
+
+    @classmethod
+    def read(cls, path: Path) -> "RunData":
+        """Read the artefacts of an evaluated run.
+
+        Raises
+        ------
+        RunDirectoryError
+            The folder is no run directory, or an artefact is missing.
+        """
+        run = RunDirectory.open(path, needs="evaluate")
+        metrics = read_json(run.file("metrics.json"))
+        return cls(
+            path,
+            run.record,
+            read_json(run.file("data_summary.json")),
+            metrics,
+            read_json(run.file("explanations.json")),
+            {task: read_json(run.file(f"models/{task}/history.json")) for task in TASKS if task in metrics["test"]},
+            Projection.read(run.file("projection.parquet")),
+        )
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """The tasks that were evaluated, classification first."""
+        return [task for task in TASKS if task in self.metrics["test"]]
+
+    def film_reviews(self, film: str) -> FilmReviews:
+        """Read the words and stars of one film's reviews."""
+        table = _read_table(self.path / "reviews.parquet", columns=["words", "rating"], film=film)
+        return FilmReviews(table["words"].to_pylist(), table["rating"].to_pylist())
+
+
+def _read_table(path: Path, columns: list[str] | None = None, film: str | None = None) -> pa.Table:
+    filters = None if film is None else [("film", "=", film)]
+    try:
+        return pq.read_table(path, columns=columns, filters=filters)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunDirectoryError(f"cannot read {path} ({error}); run the stage that makes it again") from error

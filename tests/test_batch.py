@@ -1,0 +1,97 @@
+import csv
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from toy import BAD, GOOD
+
+from xingping import RatingPredictor
+from xingping.batch import evaluate_file, predict_file
+from xingping.errors import InputError, OutputError
+
+ROWS = [
+    {"id": "7", "评论": f"片子里{GOOD}看过", "票": "-3"},
+    {"id": "8", "评论": "", "票": "=cmd()"},
+    {"id": "9", "评论": f"都{BAD}看过", "票": "@x"},
+]
+
+
+@pytest.fixture(scope="module")
+def predictor(trained_run):
+    return RatingPredictor.load(trained_run)
+
+
+def write_csv(path, rows=ROWS):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def read_csv(path, delimiter=","):
+    opened = gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    with opened as file:
+        return list(csv.DictReader(file, delimiter=delimiter))
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.csv.gz"])
+def test_rows_and_columns_are_kept_in_order_and_formulas_are_defused(predictor, tmp_path, name):
+    summary = predict_file(predictor, write_csv(tmp_path / "in.csv"), tmp_path / name)
+    rows = read_csv(tmp_path / name, "\t" if ".tsv" in name else ",")
+    assert (summary.rows, summary.unrated) == (3, 1)
+    assert [row["id"] for row in rows] == ["7", "8", "9"]
+    assert [row["票"] for row in rows] == ["-3", "'=cmd()", "'@x"]
+    assert [row["predicted_rating"] for row in rows] == ["5", "", "1"]
+    assert [row["predicted_note"] for row in rows] == ["", "no text", ""]
+    assert sum(float(rows[0][f"predicted_p{star}"]) for star in range(1, 6)) == pytest.approx(1, abs=1e-4)
+
+
+def test_unreadable_records_stay_in_their_place(predictor, tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text(f"id,text\n1,{GOOD}\n2,a,b,c\n3,{BAD}\n", encoding="utf-8")
+    assert predict_file(predictor, source, tmp_path / "out.csv").unrated == 1
+    rows = read_csv(tmp_path / "out.csv")
+    assert [row["id"] for row in rows] == ["1", "", "3"]
+    assert rows[1]["text"] == "2,a,b,c"
+    assert rows[1]["predicted_note"].startswith("line 3: ")
+
+
+def test_parquet_keeps_its_types(predictor, tmp_path):
+    table = pa.table({"text": [GOOD, None, BAD], "likes": pa.array([1, 2, 3], pa.int16())})
+    pq.write_table(table, tmp_path / "in.parquet")
+    predict_file(predictor, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    out = pq.read_table(tmp_path / "out.parquet")
+    assert out.select(["text", "likes"]).equals(table)
+    assert out["predicted_rating"].to_pylist() == [5, None, 1]
+
+
+def test_json_lines_and_a_second_prediction_over_the_first(predictor, tmp_path):
+    predict_file(predictor, write_csv(tmp_path / "in.csv"), tmp_path / "one.jsonl")
+    predict_file(predictor, tmp_path / "one.jsonl", tmp_path / "two.jsonl.gz")
+    with gzip.open(tmp_path / "two.jsonl.gz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    assert [row["predicted_rating"] for row in rows] == [5, None, 1]
+    assert [row["评论"] for row in rows] == [row["评论"] for row in ROWS]
+
+
+def test_what_cannot_be_read_or_written_is_told_before_rating(predictor, tmp_path):
+    source = write_csv(tmp_path / "in.csv")
+    with pytest.raises(OutputError, match=r"out\.xlsx: cannot tell the format"):
+        predict_file(predictor, source, tmp_path / "out.xlsx")
+    with pytest.raises(InputError, match="does not exist"):
+        predict_file(predictor, tmp_path / "nothing.csv", tmp_path / "out.csv")
+    other = write_csv(tmp_path / "other.csv", [{"a": "1", "b": "2"}])
+    with pytest.raises(InputError, match="--text-column"):
+        predict_file(predictor, other, tmp_path / "out.csv")
+
+
+def test_an_unseen_file_is_measured_with_every_model(trained_run, tmp_path, isolated_cache):
+    rows = [{"text": f"看过{GOOD}{i}", "rating": "力荐"} for i in range(9)] + [{"text": BAD, "rating": "很差"}]
+    measures = evaluate_file(trained_run, write_csv(tmp_path / "in.csv", rows))
+    assert list(measures) == ["classification", "regression"]
+    assert measures["classification"]["n"] == 10
+    assert measures["classification"]["accuracy"] > 0.8
+    assert "decisions" in measures["classification"]

@@ -1,0 +1,398 @@
+import base64
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fontTools.ttLib import TTFont
+
+from report_fixture import BIG_FILM, FILMS, NASTY_FILM, UNTESTED_FILM, make_run
+from xingping.artifacts import write_json
+from xingping.errors import InputError, RunDirectoryError
+from xingping.report import check_movies, content, write_report
+from xingping.report.highlights import highlights
+from xingping.report.inline_svg import inline_svg
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page; refuses tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.ids, self.addresses, self.open, self.text = [], [], [], [], []
+        self.attributes = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.text))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def html(run):
+    movies = [BIG_FILM, NASTY_FILM, UNTESTED_FILM, f" {BIG_FILM} "]
+    return write_report(run, movies).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def metrics_of(run):
+    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+
+
+def section(html: str, name: str) -> str:
+    """Return the text of one of the main sections."""
+    start = html.index(f'<section id="{name}"')
+    ends = [found for mark in ('<section id="', "<footer class") if (found := html.find(mark, start + 1)) > 0]
+    return Page("<section" + html[start + 8 : min(ends)].removesuffix("</main>\n")).words
+
+
+def test_page_stands_alone(page, html):
+    for address in page.addresses:
+        assert address.startswith(("#", "data:")), address
+    for address in re.findall(r"url\(\s*[\"']?([^\"')]*)", html):
+        assert address.startswith(("data:", "#")), address[:80]
+    assert not re.search(r"https?:|@import", html)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert len(html) < 6_000_000
+
+
+def test_all_sections_are_there(page):
+    wanted = {"results", "mistakes", "rules", "map", "attention", "films", "data", "method"}
+    assert wanted | {f"film-0{number}" for number in (1, 2, 3)} <= set(page.ids)
+    assert "film-04" not in page.ids, "a film asked for twice has one case study"
+    targets = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert targets <= set(page.ids)
+
+
+def test_ids_are_unique(page):
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_markup_is_accessible(page):
+    assert page.tags.count("h1") == 1
+    assert ("html", {"lang": "en"}) in page.attributes
+    images = [attributes for tag, attributes in page.attributes if tag == "svg"]
+    assert len(images) > 20
+    assert all(image["role"] == "img" and len(image["aria-label"]) > 20 for image in images)
+    headers = [attributes for tag, attributes in page.attributes if tag == "th"]
+    assert all("scope" in attributes for attributes in headers)
+    assert page.tags.count("caption") == page.tags.count("table")
+    assert page.tags.count("figcaption") > 10
+
+
+def test_chinese_is_marked_as_chinese(html):
+    assert f'<h2><span lang="zh-Hans">{BIG_FILM}</span></h2>' in html
+    assert '<span lang="zh-Hans">海边的猫</span>2' in html
+
+
+def test_what_users_wrote_is_escaped(html, page):
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert NASTY_FILM in page.words
+    assert "../../&lt;script&gt;alert(&#39;film&#39;)&lt;/script&gt;" in html
+    assert "rating is <nothing>" in page.words
+    assert '<span class="word" style="--w:0.33" title="attention 25.0%">&lt;b&gt;</span>' in html
+
+
+def test_film_names_do_not_reach_the_file_system(run, html):
+    written = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    figures = {name for name in written if name.startswith("report/figures/")}
+    assert all(re.fullmatch(r"report/figures/[a-z0-9-]+\.(png|svg)", name) for name in figures)
+    assert "report/figures/film-02-classification-confusion.svg" in figures
+    assert {name[:-4] for name in figures if name.endswith("png")} == {
+        name[:-4] for name in figures if name.endswith("svg")
+    }
+
+
+def test_embedded_fonts_cover_the_text(html, page):
+    sans, serif = (
+        set(TTFont(BytesIO(_data(address))).getBestCmap())
+        for address in re.findall(r'url\("(data:font/woff2;base64,[^"]+)"\)', html)
+    )
+    assert {ord(character) for character in page.words if ord(character) < 0x1F000} <= sans
+    assert {ord(character) for character in BIG_FILM + UNTESTED_FILM + "星评"} <= serif
+
+
+def _data(address: str) -> bytes:
+    return base64.b64decode(unquote_to_bytes(address.partition(",")[2]))
+
+
+def test_headline_agrees_with_the_metrics(run, page):
+    test = metrics_of(run)["test"]
+    exact, near = test["classification"]["accuracy"], test["classification"]["accuracy_within_one"]
+    assert f"The right star for {100 * exact:.0f} in 100 reviews, within one star for {100 * near:.0f}" in page.words
+    for task in ("classification", "regression"):
+        assert (
+            f"the {task} head names the exact star for {test[task]['accuracy']:.1%} and is within one star "
+            f"for {test[task]['accuracy_within_one']:.1%}"
+        ) in page.words
+
+
+def test_tables_agree_with_the_metrics(run, html):
+    metrics = metrics_of(run)
+    results = section(html, "results")
+    for measures in (metrics["test"]["regression"], metrics["baselines"]["majority"]):
+        assert f"{measures['accuracy']:.1%}" in results
+        assert f"{measures['rmse']:.3f}" in results
+    assert "Published, other data (full DMSC, bert-base-chinese)" in results
+    assert "61.0%" in results
+    assert "94.6%" in results
+    assert "95.3%" in results
+    rules = section(html, "rules")
+    for rule, measures in metrics["test"]["classification"]["decisions"].items():
+        assert rule.capitalize() in rules
+        assert f"{measures['mae']:.3f}" in rules
+
+
+def test_film_table_lists_films_by_test_reviews(run, html):
+    films = metrics_of(run)["films"]
+    shown = section(html, "films")
+    best = films[BIG_FILM]["test"]["classification"]
+    assert f"{100 * best['accuracy']:.1f} / {100 * best['accuracy_within_one']:.1f}" in shown
+    assert shown.index(BIG_FILM) < shown.index("海边的猫2")
+    assert UNTESTED_FILM not in shown
+
+
+def test_case_study_warns_of_few_reviews(run, html):
+    n = metrics_of(run)["films"][NASTY_FILM]["n"]
+    assert 0 < n < content.FEW_REVIEWS
+    assert f"Only {n} test reviews: figures on so few are rough." in section(html, "film-02")
+    assert "are rough" not in section(html, "film-01")
+
+
+def test_case_study_without_test_reviews_keeps_its_words(html):
+    study = section(html, "film-03")
+    assert "None of this film's reviews fell into the test split" in study
+    assert "Frequent words by star" in study
+    assert "TF-IDF" in study
+    assert "Measures on" not in study
+    assert "How often each star" not in study
+
+
+def test_case_study_counts_words(run, html):
+    study = section(html, "film-01")
+    reviews = pa.parquet.read_table(run / "reviews.parquet").to_pylist()
+    count = sum(row["words"].count("经典") for row in reviews if row["film"] == BIG_FILM and row["rating"] == 5)
+    assert re.search(rf"经典 ?{count}\b", study)
+
+
+def test_data_section_accounts_for_every_row(html):
+    data = section(html, "data")
+    assert "Of 320 rows read, 300 were kept, 12 rejected and 8 left out as duplicates." in data
+    assert "9 rating is <nothing>" in data
+
+
+def test_reviews_are_rejoined_from_their_pieces(run):
+    examples = json.loads((run / "explanations.json").read_text(encoding="utf-8"))["overall"]
+    by_star = highlights(examples)
+    assert list(by_star) == [5, 4, 3, 2, 1]
+    shown = ["".join(piece.text for piece in review.pieces) for star in by_star for review in by_star[star]]
+    assert sorted(shown) == sorted(example["text"] for example in examples)
+
+
+def test_overlapping_or_late_words_do_not_repeat_text():
+    words = [
+        {"word": "好看", "start": 1, "end": 3, "weight": 0.6},
+        {"word": "看的", "start": 2, "end": 4, "weight": 0.4},
+    ]
+    example = {"text": "真好看的", "film": "", "rating": 5, "predicted": 5, "probability": None, "words": words}
+    pieces = highlights([example])[5][0].pieces
+    assert [(piece.text, piece.weight) for piece in pieces] == [("真", None), ("好看", 0.6), ("的", 0.4)]
+    assert [round(piece.shade, 2) for piece in pieces] == [0.0, 1.0, 0.67]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_one_task_alone(tmp_path, task):
+    html = write_report(make_run(tmp_path, tasks=(task,)), []).read_text(encoding="utf-8")
+    page = Page(html)
+    other = {"classification": "regression", "regression": "classification"}[task]
+    assert f"the {other} head" not in page.words
+    assert ('id="rules"' in html) == (task == "classification")
+    assert "case-study" not in page.tags
+    assert "Case study" not in page.words
+    figures = {path.name for path in (tmp_path / "report" / "figures").iterdir()}
+    assert f"{task}-confusion.png" in figures
+    assert f"{other}-confusion.png" not in figures
+
+
+def test_head_without_attention_is_not_shaded_and_data_without_films_has_no_film_table(tmp_path):
+    make_run(tmp_path, tasks=("classification",), attention=False)
+    for name in ("data_summary.json", "metrics.json"):
+        held = json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        write_json(tmp_path / name, {**held, "films": {}})
+    page = Page(write_report(tmp_path, []).read_text(encoding="utf-8"))
+    assert "This head pools without attention, so no words are shaded." in page.words
+    assert "much attention" not in page.words
+    assert "films" not in page.ids
+
+
+def test_report_is_the_same_each_time_and_forgets_films_no_longer_asked_for(tmp_path):
+    make_run(tmp_path, tasks=("classification",))
+    first = write_report(tmp_path, [UNTESTED_FILM]).read_bytes()
+    assert write_report(tmp_path, [UNTESTED_FILM]).read_bytes() == first
+    figures = tmp_path / "report" / "figures"
+    (figures / "my-own.png").write_bytes(b"")
+    assert list(figures.glob("film-*"))
+    write_report(tmp_path, [])
+    assert not list(figures.glob("film-*"))
+    assert (figures / "my-own.png").exists()
+
+
+def test_unknown_film_lists_close_and_most_reviewed_films(run):
+    with pytest.raises(InputError) as error:
+        write_report(run, ["星海火车"])
+    message = str(error.value)
+    assert f"did you mean {BIG_FILM}?" in message
+    assert f"most reviewed: {BIG_FILM}, " in message
+    assert "\n" not in message
+
+
+def test_check_movies_reads_the_film_column():
+    for films in (pa.array(["甲片", "甲片", "乙片", ""]), pa.array(["甲片", ""]).dictionary_encode()):
+        reviews = pa.table({"film": films})
+        check_movies(reviews, ["甲片", " 甲片 "])
+        with pytest.raises(InputError, match="most reviewed: 甲片"):
+            check_movies(reviews, ["丙"])
+    with pytest.raises(InputError, match="--movie-column"):
+        check_movies(pa.table({"film": ["", ""]}), ["甲片"])
+
+
+def test_missing_artefact_is_named(tmp_path):
+    make_run(tmp_path, tasks=("classification",))
+    (tmp_path / "projection.parquet").unlink()
+    with pytest.raises(RunDirectoryError, match=r"projection\.parquet"):
+        write_report(tmp_path, [])
+    with pytest.raises(RunDirectoryError, match="not a run directory"):
+        write_report(Path(tmp_path.parent), [])
+
+
+def test_report_needs_no_torch():
+    code = "import sys, xingping.report; raise SystemExit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Sentences.
+
+
+def measures(accuracy, near, n=400):
+    return {"n": n, "accuracy": accuracy, "accuracy_within_one": near}
+
+
+def test_comparison_says_who_is_ahead():
+    test = {"classification": measures(0.56, 0.88), "regression": measures(0.5, 0.9)}
+    baselines = {"majority": measures(0.3, 0.6), "char_ngram_median": measures(0.53, 0.921)}
+    assert content.comparison(test, baselines) == (
+        "On exact stars, the classification head (56.0%) is 3.0 points ahead of the best baseline, character "
+        "n-grams, median rule (53.0%); within one star, the regression head (90.0%) is 2.1 points behind the best "
+        "baseline, character n-grams, median rule (92.1%)."
+    )
+
+
+def test_comparison_knows_a_tie_and_a_single_point():
+    text = content.comparison({"regression": measures(0.5, 0.9)}, {"char_ngram": measures(0.5, 0.89)})
+    assert "(50.0%) is level with the best baseline" in text
+    assert "is 1.0 point ahead of" in text
+    assert content.comparison({"regression": measures(0.5, 0.9)}, {}) == ""
+
+
+def test_margin_shrinks_with_the_number_of_reviews():
+    assert "±9.8 points" in content.margin(100)
+    assert "±0.98" not in content.margin(100)
+    assert "±1.0 points" in content.margin(10_000)
+
+
+CONFUSION = [[9, 1, 0, 0, 0], [6, 2, 2, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 5, 5], [2, 0, 0, 0, 8]]
+
+
+def test_confusion_findings():
+    assert content.confusion_finding(CONFUSION) == (
+        "Recognised best: 1 star (90% exactly right). Most often mistaken: 2 stars, rated 1 in 60% of the cases."
+    )
+    assert content.within_one_finding(CONFUSION) == (
+        "5.0% of the predictions are more than one star off; of the reviews with 5 stars it is 20.0%."
+    )
+    perfect = np.diag([3, 1, 1, 1, 1]).tolist()
+    assert content.confusion_finding(perfect).endswith("No star is taken for another.")
+    assert content.within_one_finding(perfect) == "No prediction is more than one star off."
+
+
+def test_distribution_finding_names_the_largest_gap():
+    assert content.distribution_finding(CONFUSION) == (
+        "The largest gap: 1 star is given to 42.5% of the reviews, more often than it is true (25.0%)."
+    )
+    balanced = np.diag([1, 1, 1, 1, 1]).tolist()
+    assert content.distribution_finding(balanced) == "Each star is given as often as it is true."
+
+
+def test_neighbour_finding_tells_a_sorted_map_from_a_mixed_one():
+    rng = np.random.default_rng(0)
+    ratings = np.repeat([1, 5], 50)
+    apart = rng.normal(size=(100, 2)) + 50 * ratings[:, None]
+    text = content.neighbour_finding(apart, rng.normal(size=(100, 2)), ratings)
+    assert "100% on the trained head's; by chance it would be 50%." in text
+    assert content.neighbour_finding(apart[:5], apart[:5], ratings[:5]) == ""
+
+
+# Inlined figures.
+
+SVG = """<?xml version="1.0"?>
+<svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" width="9pt">
+ <metadata>made by</metadata><defs><style>*{fill: red}</style><path id="glyph" d="M 0 0 &#10;L 1 1"/></defs>
+ <g id="unused" clip-path="url(#clip)"><!-- 剧情 --><use xlink:href="#glyph" style="fill: #1d1c1b"/></g>
+ <clipPath id="clip"><path d="M 0 0"/></clipPath>
+</svg>"""
+
+
+def test_inline_svg_prefixes_ids_and_follows_the_page():
+    markup = inline_svg(SVG, "film-01-x", 'a "label" & more')
+    assert 'id="film-01-x.glyph"' in markup
+    assert 'href="#film-01-x.glyph"' in markup
+    assert "url(#film-01-x.clip)" in markup
+    assert "fill: var(--ink)" in markup
+    assert 'aria-label="a &quot;label&quot; &amp; more"' in markup
+    for gone in ("unused", "metadata", "<style", "xmlns", "xlink", "剧情", "9pt"):
+        assert gone not in markup
+
+
+def test_fixture_films_are_all_known(run):
+    films = json.loads((run / "data_summary.json").read_text(encoding="utf-8"))["films"]
+    assert set(films) == set(FILMS)
