@@ -12,8 +12,8 @@ import xingping
 SOURCE = Path(xingping.__file__).parent
 
 ORDER = [
-    "errors", "config", "progress", "artifacts", "cache", "ratings", "sources", "records", "delimited", "tables", "cleaning",
-    "reviews", "segmentation", "splits", "summary", "encoders", "features", "pooling", "heads", "losses", "metrics",
+    "errors", "config", "progress", "artifacts", "cache", "ratings", "sources", "records", "delimited", "tables",
+    "cleaning", "reviews", "segmentation", "splits", "summary", "encoders", "features", "pooling", "heads", "losses", "metrics",
     "predictor", "training", "baselines", "evaluation", "explanation", "vocabulary", "projection", "fonts", "plots",
     "report", "batch", "pipeline", "cli",
 ]  # fmt: skip
@@ -67,6 +67,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_the_command_line_starts_without_torch():
-    code = "import sys, xingping.cli; sys.exit(' '.join(m for m in ('torch', 'transformers', 'matplotlib') if m in sys.modules))"
+    heavy = ("torch", "transformers", "matplotlib")
+    code = f"import sys, xingping.cli; sys.exit(' '.join(m for m in {heavy} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

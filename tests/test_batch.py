@@ -1,12 +1,13 @@
 import csv
 import gzip
+import io
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toy import BAD, GOOD
 
+from toy import BAD, GOOD
 from xingping import RatingPredictor
 from xingping.batch import evaluate_file, predict_file
 from xingping.errors import InputError, OutputError
@@ -32,9 +33,8 @@ def write_csv(path, rows=ROWS):
 
 
 def read_csv(path, delimiter=","):
-    opened = gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        return list(csv.DictReader(file, delimiter=delimiter))
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=delimiter))
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.csv.gz"])

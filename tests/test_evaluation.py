@@ -30,7 +30,9 @@ def test_films_are_measured_alone_the_most_reviewed_first():
 
 
 def test_the_predictions_table_has_a_row_a_review_and_no_column_twice():
-    reviews = pa.table({"row": [4, 5, 6, 7], "rating": pa.array(TRUE, pa.int8()), "film": FILM.tolist(), "text": ["…"] * 4})
+    reviews = pa.table(
+        {"row": [4, 5, 6, 7], "rating": pa.array(TRUE, pa.int8()), "film": FILM.tolist(), "text": ["…"] * 4}
+    )
     table = predictions_table(reviews, {"classification": CLASSES, "regression": REAL}, {"char_ngram": CLASSES})
     assert table.column_names == [
         "row", "rating", "film", "p1", "p2", "p3", "p4", "p5", "classification_rating", "classification_expected",

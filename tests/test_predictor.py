@@ -3,8 +3,8 @@ import shutil
 
 import numpy as np
 import pytest
-from toy import BAD, GOOD
 
+from toy import BAD, GOOD
 from xingping import RatingPredictor, explain
 from xingping.errors import EncoderError, InputError, RunDirectoryError, SettingsError
 

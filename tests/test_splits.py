@@ -65,7 +65,9 @@ def test_the_seed_decides():
 
 
 def test_other_shares():
-    sides = Counter(split([str(i) for i in range(1000)], ["甲"] * 1000, [3] * 1000, shares=SplitSettings(valid=0.3, test=0.2)))
+    sides = Counter(
+        split([str(i) for i in range(1000)], ["甲"] * 1000, [3] * 1000, shares=SplitSettings(valid=0.3, test=0.2))
+    )
     assert sides["valid"] == pytest.approx(300, abs=3)
     assert sides["test"] == pytest.approx(200, abs=3)
     assert set(sides) == set(SPLITS)

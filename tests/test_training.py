@@ -29,7 +29,7 @@ def test_a_head_learns_a_planted_word(task):
 
 def test_mean_pooling_learns_it_too():
     trained = train(head=HEAD.model_copy(update={"pooling": "mean"}))
-    assert 0.6 < trained.epochs[trained.best_epoch - 1].valid_accuracy
+    assert trained.epochs[trained.best_epoch - 1].valid_accuracy > 0.6
 
 
 def test_the_attention_finds_the_planted_word():
@@ -97,8 +97,8 @@ def test_batches_cover_each_review_once_with_little_padding():
 
 
 def test_dimensions_that_are_large_and_constant_are_scaled_away():
-    features = ToyEncoder().encode(["片子里的人", "看过了"])
-    features.values[:, 3] = features.values[:, 3] * np.float16(0.01) + np.float16(100)
+    features = ToyEncoder().encode(["片子里的人都看过了", "和事"])
+    features.values[:, 3] = features.values[:, 3] / 4 + 20
     standardise = Standardise(16)
     standardise.fit(StoredFeatures.of(features))
     scaled = standardise(torch.from_numpy(features.values).float())

@@ -17,8 +17,16 @@ import pyarrow.parquet as pq
 
 from xingping.errors import OutputError, RunDirectoryError
 
-__all__ = ["FORMAT", "RunDirectory", "atomic_path", "file_sha256", "fingerprint", "read_json", "write_json",
-           "write_table"]
+__all__ = [
+    "FORMAT",
+    "RunDirectory",
+    "atomic_path",
+    "file_sha256",
+    "fingerprint",
+    "read_json",
+    "write_json",
+    "write_table",
+]
 
 FORMAT = 1
 """Version of the run directory; raised when an older one can no longer be read."""

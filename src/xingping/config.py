@@ -71,9 +71,7 @@ class ColumnSettings(Settings):
 class CleaningSettings(Settings):
     """How a text is cleaned before it is encoded."""
 
-    strip_punctuation: bool = Field(
-        False, description="Remove punctuation before encoding too, as the article does."
-    )
+    strip_punctuation: bool = Field(False, description="Remove punctuation before encoding too, as the article does.")
 
 
 class SegmentationSettings(Settings):
@@ -82,9 +80,7 @@ class SegmentationSettings(Settings):
     user_dictionary: Path | None = Field(
         None, description="File with one word a line (names of films and actors), in jieba's format."
     )
-    stopwords: Path | None = Field(
-        None, description="File with one stopword a line, in place of the built-in list."
-    )
+    stopwords: Path | None = Field(None, description="File with one stopword a line, in place of the built-in list.")
 
 
 class SplitSettings(Settings):
@@ -97,16 +93,15 @@ class SplitSettings(Settings):
 class EncoderSettings(Settings):
     """Which frozen encoder, and which of its states."""
 
-    name: str = Field(
-        "bundled", min_length=1, description="bundled, a local folder, or a Hugging Face id."
-    )
-    layers: tuple[int, ...] = Field(
-        (-1,), min_length=1, description="Layers whose states are put side by side; -1 is the last."
+    name: str = Field("bundled", min_length=1, description="bundled, a local folder, or a Hugging Face id.")
+    layers: tuple[int, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Layers whose states are put side by side, such as 9,11; -1 is the last. "
+        "By default 9,11 of the bundled encoder and the last of any other.",
     )
     precision: Precision = Field("auto", description="auto, fp32 or bf16.")
-    max_length: int = Field(
-        256, ge=8, le=8192, description="Tokens of a review that are encoded; the rest is cut off."
-    )
+    max_length: int = Field(256, ge=8, le=8192, description="Tokens of a review that are encoded; the rest is cut off.")
 
 
 class HeadSettings(Settings):

@@ -50,9 +50,7 @@ class Answers:
 
 def evaluate_answers(true: NDArray[np.int64], answers: Answers) -> dict[str, Any]:
     """Return all measures of one set of answers (`metrics.rating_metrics`)."""
-    return rating_metrics(
-        true, answers.rating, expected=answers.expected, probabilities=answers.probabilities
-    )
+    return rating_metrics(true, answers.rating, expected=answers.expected, probabilities=answers.probabilities)
 
 
 def baseline_answers(

@@ -12,7 +12,15 @@ from xingping.features import StoredFeatures
 from xingping.predictor import Attention, RatingPredictor, Ratings
 from xingping.segmentation import Segmenter, Word
 
-__all__ = ["Explanation", "WordWeight", "choose_examples", "explain", "explain_examples", "explain_ratings", "word_weights"]
+__all__ = [
+    "Explanation",
+    "WordWeight",
+    "choose_examples",
+    "explain",
+    "explain_examples",
+    "explain_ratings",
+    "word_weights",
+]
 
 EXAMPLE_LENGTHS = (12, 90)
 """Characters of a review worth showing: enough to say something, short enough to read."""
@@ -115,7 +123,9 @@ def word_weights(words: Sequence[Word], attention: Attention | None) -> tuple[li
     float
         Share that fell on no word.
     """
-    length = max([word.end for word in words] + ([] if attention is None else attention.spans[:, 1].tolist()), default=0)
+    length = max(
+        [word.end for word in words] + ([] if attention is None else attention.spans[:, 1].tolist()), default=0
+    )
     at_character = np.zeros(length)
     if attention is not None and attention.weights.size:
         for (start, end), weight in zip(attention.spans, attention.weights.mean(axis=0), strict=True):

@@ -168,9 +168,7 @@ class StoredFeatures:
         vector: NDArray[np.float16] = self._shards[index].cls[self._rows[index]]
         return vector
 
-    def padded(
-        self, indices: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float16]]:
+    def padded(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float16]]:
         """Copy some texts into one padded block.
 
         Returns

@@ -222,6 +222,7 @@ class Pipeline:
         self._encoder = encoder
         self.run.update(encoder={**encoder.describe(), "fingerprint": encoder.fingerprint})
         self._features(self.reviews["text"].to_pylist())
+        self._encoder = None  # its memory is better used by the stages that follow
 
     def _train(self) -> None:
         train, valid = self._labelled("train"), self._labelled("valid")
@@ -255,7 +256,9 @@ class Pipeline:
         test = self._rows("test")
         features = self._features(test["text"].to_pylist())
         true = _ratings(test)
-        models: dict[str, Answers] = {task: Answers.of(self._predictor(task).predict_features(features)) for task in self.settings.tasks}
+        models: dict[str, Answers] = {
+            task: Answers.of(self._predictor(task).predict_features(features)) for task in self.settings.tasks
+        }
         self.progress.say("evaluate: baselines")
         train = self._rows("train")
         baselines = baseline_answers(train["text"].to_pylist(), _ratings(train), test["text"].to_pylist())
@@ -282,9 +285,7 @@ class Pipeline:
     def _validate(self) -> dict[str, Any]:
         valid = self._labelled("valid")
         return {
-            task: evaluate_answers(
-                valid.ratings, Answers.of(self._predictor(task).predict_features(valid.features))
-            )
+            task: evaluate_answers(valid.ratings, Answers.of(self._predictor(task).predict_features(valid.features)))
             for task in self.settings.tasks
         }
 

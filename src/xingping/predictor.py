@@ -33,6 +33,9 @@ __all__ = ["Attention", "ModelCard", "RatingPredictor", "Ratings"]
 
 MODEL_FORMAT = 1
 
+BUNDLED_LAYERS = (9, 11)
+"""Layers of the bundled encoder that rated best on validation; its last one was trained for whole sentences."""
+
 BATCH_SIZE = 256
 
 CHUNK_TEXTS = 4096
@@ -277,9 +280,10 @@ class RatingPredictor:
 
 
 def load_encoder(settings: EncoderSettings) -> FrozenEncoder:
-    """Load the encoder that settings name."""
+    """Load the encoder that settings name, with its best layers where they name none."""
+    layers = settings.layers or (BUNDLED_LAYERS if settings.name == "bundled" else (-1,))
     return FrozenEncoder.load(
-        settings.name, precision=settings.precision, layers=settings.layers, max_length=settings.max_length
+        settings.name, precision=settings.precision, layers=layers, max_length=settings.max_length
     )
 
 

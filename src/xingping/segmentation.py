@@ -45,9 +45,7 @@ class Segmenter:
         The user dictionary cannot be read, or a line of it is malformed.
     """
 
-    def __init__(
-        self, settings: SegmentationSettings | None = None, *, extra_words: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, settings: SegmentationSettings | None = None, *, extra_words: Iterable[str] = ()) -> None:
         settings = settings or SegmentationSettings()
         self._jieba = rjieba.Jieba()
         for word in extra_words:

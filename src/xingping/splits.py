@@ -76,9 +76,7 @@ def split_reviews(
 def hash_texts(texts: pa.Array, seed: int) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each text, keyed by the seed."""
     key = seed.to_bytes(8, "little")
-    digests = b"".join(
-        blake2b(text.encode(), digest_size=8, key=key).digest() for text in texts.to_pylist()
-    )
+    digests = b"".join(blake2b(text.encode(), digest_size=8, key=key).digest() for text in texts.to_pylist())
     return np.frombuffer(digests, dtype=np.uint64)
 
 

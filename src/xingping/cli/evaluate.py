@@ -17,9 +17,7 @@ Json = Annotated[Path | None, typer.Option("--json", help="File for the measures
 
 
 @with_settings("columns")
-def command(
-    values: Values, run: Run, data: Data = None, json: Json = None, quiet: Quiet = False
-) -> None:
+def command(values: Values, run: Run, data: Data = None, json: Json = None, quiet: Quiet = False) -> None:
     """Measure the models of a run on its test split, or on an unseen file."""
     from xingping.artifacts import RunDirectory, read_json, write_json
     from xingping.cli.results import show_measures, show_results

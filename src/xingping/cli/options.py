@@ -142,6 +142,6 @@ def _plain_type(annotation: Any) -> Any:  # noqa: ANN401 - a type form
 def _parse(given: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - a value of the setting's type
     if isinstance(given, Path):
         return given.resolve()
-    if isinstance(given, str) and get_origin(field.annotation) is tuple:
+    if isinstance(given, str) and "tuple" in str(field.annotation):
         return tuple(part.strip() for part in given.split(",") if part.strip())
     return given

@@ -21,7 +21,8 @@ Input = Annotated[
     typer.Option("--input", help="Table of reviews: CSV, TSV, Parquet or JSON Lines, plain, .gz or .zip."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", help="Table to write: .csv, .tsv, .jsonl or .parquet, the first three also .gz.")
+    Path | None,
+    typer.Option("--output", help="Table to write: .csv, .tsv, .jsonl or .parquet, the first three also .gz."),
 ]
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="classification or regression; the first trained one without it.")

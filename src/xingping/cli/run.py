@@ -17,9 +17,7 @@ Data = Annotated[
 ]
 
 
-@with_settings(
-    "columns", "cleaning", "segmentation", "split", "encoder", "tasks", "head", "training", "movies", "seed"
-)
+@with_settings("columns", "cleaning", "segmentation", "split", "encoder", "tasks", "head", "training", "movies", "seed")
 def command(values: Values, data: Data = None, out: Out = Path("runs/run"), quiet: Quiet = False) -> None:
     """Prepare, encode, train, evaluate and report.
 

@@ -38,8 +38,7 @@ MASK = "<mask>"
 SPACE_MARK = "▁"
 MOST_LETTERS = 3
 HAN = re.compile(
-    "[\u2e80-\u2fdf\u3005\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U000323af]"
+    "[\u2e80-\u2fdf\u3005\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 )
 KEPT_FULL_WIDTH = "\uff5e"
 STAND_IN = "\ufdd0"
@@ -191,9 +190,7 @@ def _tokenizer_config(container: E5Container) -> dict[str, Any]:
 def _tokenizer(container: E5Container, keep: NDArray[np.int64]) -> Tokenizer:
     vocabulary = [(container.pieces[i], float(container.scores[i])) for i in keep.tolist()]
     ids = {piece: position for position, (piece, _) in enumerate(vocabulary)}
-    bos, eos, pad, unk = (
-        container.pieces[i] for i in (container.bos, container.eos, container.pad, container.unk)
-    )
+    bos, eos, pad, unk = (container.pieces[i] for i in (container.bos, container.eos, container.pad, container.unk))
     tokenizer = Tokenizer(models.Unigram(vocabulary, ids[unk], False))
     removed = "".join(chr(point) for point, text in container.normalizer.items() if text == "")
     spaces = "".join(chr(point) for point, text in container.normalizer.items() if text == " ")

@@ -122,9 +122,21 @@ class E5Container:
         blob = reader.bytes(blob_bytes)
         pieces = [blob[a:b].decode() for a, b in pairwise(starts)]
         return cls(
-            hidden=hidden, layers=layers, heads=heads, intermediate=intermediate, positions=positions,
-            token_types=token_types, epsilon=epsilon, bos=bos, eos=eos, pad=pad, unk=unk, pieces=pieces,
-            scores=scores, normalizer=_read_normalizer(reader), _directory=_read_directory(reader),
+            hidden=hidden,
+            layers=layers,
+            heads=heads,
+            intermediate=intermediate,
+            positions=positions,
+            token_types=token_types,
+            epsilon=epsilon,
+            bos=bos,
+            eos=eos,
+            pad=pad,
+            unk=unk,
+            pieces=pieces,
+            scores=scores,
+            normalizer=_read_normalizer(reader),
+            _directory=_read_directory(reader),
             _data=data,
         )
 

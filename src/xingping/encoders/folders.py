@@ -89,13 +89,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _check_files(folder: Path, name: str) -> None:
     if not (folder / "config.json").is_file():
-        raise EncoderError(
-            f"encoder {name} has no config.json in {folder}; give a folder made by save_pretrained"
-        )
+        raise EncoderError(f"encoder {name} has no config.json in {folder}; give a folder made by save_pretrained")
     if not any(True for pattern in TOKENIZER_FILES for _ in folder.glob(pattern)):
-        raise EncoderError(
-            f"encoder {name} has no tokenizer in {folder}; copy its tokenizer.json or vocab.txt there"
-        )
+        raise EncoderError(f"encoder {name} has no tokenizer in {folder}; copy its tokenizer.json or vocab.txt there")
     weight_files(folder)
 
 
@@ -127,9 +123,7 @@ def _fetch(name: str) -> Path:
             f"or {LOCAL_FOLDER}"
         ) from error
     except RepositoryNotFoundError as error:
-        raise EncoderError(
-            f"encoder {name}: the hub has no such model; check the name, or {LOCAL_FOLDER}"
-        ) from error
+        raise EncoderError(f"encoder {name}: the hub has no such model; check the name, or {LOCAL_FOLDER}") from error
     except LocalEntryNotFoundError as error:
         raise EncoderError(
             f"encoder {name} is neither a folder nor in the cache, and {huggingface_hub.constants.ENDPOINT} "

@@ -227,9 +227,7 @@ class FrozenEncoder:
         hidden = output.hidden_states  # one (batch, length, hidden) per layer, the embeddings first
         states = torch.cat([hidden[layer] for layer in self.layers], dim=-1)
         if not torch.isfinite(states).all():
-            raise EncoderError(
-                f"encoder {self.name} gives values that are no numbers in {self.precision}; try fp32"
-            )
+            raise EncoderError(f"encoder {self.name} gives values that are no numbers in {self.precision}; try fp32")
         return states.float().clamp_(-LARGEST_HALF, LARGEST_HALF).half()
 
     def _check_states(self) -> None:

@@ -43,8 +43,13 @@ def load_model(folder: Path, name: str) -> PreTrainedModel:
                 "give an encoder such as a BERT, RoBERTa or ERNIE"
             )
         model, report = AutoModel.from_pretrained(
-            folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True,
-            local_files_only=True, trust_remote_code=False,
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
         )
     missing = sorted(key for key in report["missing_keys"] if not any(part in key for part in UNUSED))
     if missing:
