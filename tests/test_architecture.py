@@ -12,10 +12,11 @@ import xingping
 SOURCE = Path(xingping.__file__).parent
 
 ORDER = [
-    "errors", "config", "progress", "artifacts", "cache", "ratings", "sources", "records", "delimited", "tables",
-    "cleaning", "reviews", "segmentation", "splits", "summary", "encoders", "features", "pooling", "heads", "losses", "metrics",
-    "predictor", "training", "baselines", "evaluation", "explanation", "vocabulary", "projection", "fonts", "plots",
-    "report", "batch", "pipeline", "cli",
+    "errors", "config", "progress", "artifacts", "cache", "ratings", "sources", "records",
+    "delimited", "tables", "cleaning", "reviews", "segmentation", "splits", "summary", "encoders",
+    "features", "pooling", "heads", "losses", "metrics", "predictor", "training", "baselines",
+    "evaluation", "explanation", "vocabulary", "projection", "fonts", "plots", "report", "batch",
+    "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

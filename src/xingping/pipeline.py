@@ -192,6 +192,9 @@ class Pipeline:
         self.progress.say(f"prepare: reading {path.name}")
         reviews = read_reviews(path, settings.columns, settings.cleaning)
         table = reviews.table
+        stars = table["rating"].unique().to_pylist()
+        if len(stars) == 1:
+            raise InputError(f"{path}: all {table.num_rows:,} reviews have {stars[0]} stars; two ratings are needed")
         split = split_reviews(table["text"], table["film"], table["rating"], settings.split, seed=settings.seed)
         words = self._segment(table)
         table = table.append_column("split", split).append_column("words", words)
@@ -221,7 +224,11 @@ class Pipeline:
         encoder = load_encoder(self.settings.encoder)
         self._encoder = encoder
         self.run.update(encoder={**encoder.describe(), "fingerprint": encoder.fingerprint})
-        self._features(self.reviews["text"].to_pylist())
+        features = self._features(self.reviews["text"].to_pylist())
+        self.progress.say(
+            f"encode: {len(features):,} reviews, {int(features.lengths.sum()):,} tokens of {features.dim} dimensions "
+            f"({encoder.name}, {encoder.precision})"
+        )
         self._encoder = None  # its memory is better used by the stages that follow
 
     def _train(self) -> None:
@@ -304,10 +311,14 @@ class Pipeline:
         return pq.read_table(path)
 
     _encoder: FrozenEncoder | None = None
+    _store: FeatureStore | None = None  # one for all stages: each maps its files anew
 
     def _features(self, texts: list[str]) -> StoredFeatures:
         """Return stored features of reviews, encoding first what is not stored (any more)."""
-        store = FeatureStore(self.run.record["encoder"]["fingerprint"])
+        key = self.run.record["encoder"]["fingerprint"]
+        if self._store is None or self._store.fingerprint != key:
+            self._store = FeatureStore(key)
+        store = self._store
         if store.missing(texts):
             # All at once, whatever is asked for: the last digits of a vector depend on the batch it was in.
             everything = self.reviews["text"].to_pylist()
