@@ -16,7 +16,7 @@ ORDER = [
     "delimited", "tables", "cleaning", "reviews", "segmentation", "splits", "summary", "encoders",
     "features", "pooling", "heads", "losses", "metrics", "predictor", "training", "baselines",
     "evaluation", "explanation", "vocabulary", "projection", "fonts", "plots", "report", "batch",
-    "pipeline", "cli",
+    "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

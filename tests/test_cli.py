@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from toy import BAD, GOOD
 
+from toy import BAD, GOOD
 from xingping.cli import app, run_command
 
 COMMANDS = ["doctor", "encode", "evaluate", "explain", "predict", "prepare", "report", "run", "train"]
@@ -58,7 +58,7 @@ def test_help_names_defaults_and_the_version_is_printed(capsys):
     [
         (["fly"], "No such command 'fly'"),
         (["run", "--fly"], "No such option: --fly (see: xingping run --help)"),
-        (["run", "--seed", "many"], "'many' is not a valid int"),
+        (["run", "--seed", "many"], "Invalid value for '--seed': Input should be a valid integer"),
         (["run", "--seed", "-1"], "setting seed: Input should be greater than or equal to 0 (got -1)"),
         (["run", "--tasks", "ordinal"], "setting tasks.0: Input should be 'classification' or 'regression'"),
         (["run", "--layers", "a,b"], "setting encoder.layers.0"),

