@@ -3,7 +3,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xingping.config import SplitSettings
@@ -29,8 +29,9 @@ def reviews(n, seed=0):
     return texts, films, rng.integers(1, 6, n).tolist()
 
 
-@settings(max_examples=25)
-@given(st.integers(60, 400), st.integers(0, 2**31 - 1))
+@settings(max_examples=40, deadline=None)
+@example(60, 480)
+@given(st.integers(30, 400), st.integers(0, 2**31 - 1))
 def test_no_text_is_on_two_sides_and_row_order_does_not_matter(n, seed):
     texts, films, ratings = reviews(n)
     sides = split(texts, films, ratings, seed)
@@ -38,6 +39,7 @@ def test_no_text_is_on_two_sides_and_row_order_does_not_matter(n, seed):
     for text, side in zip(texts, sides, strict=True):
         of_text[text].add(side)
     assert all(len(found) == 1 for found in of_text.values())
+    assert set(sides) == set(SPLITS)
     order = np.random.default_rng(1).permutation(n)
     shuffled = split([texts[i] for i in order], [films[i] for i in order], [ratings[i] for i in order], seed)
     assert shuffled == [sides[i] for i in order]

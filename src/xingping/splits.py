@@ -67,10 +67,16 @@ def split_reviews(
     by_stratum = np.lexsort((keys, stratum))
     position = np.cumsum(weight[by_stratum]) - weight[by_stratum] / 2
     side[by_stratum] = _sides(position, settings, seed)
-    for index, name in enumerate(SPLITS):
-        if not (side == index).any():
-            raise InputError(f"the {name} split would be empty with {len(keys)} distinct texts; give more reviews")
+    _fill_empty(side, keys)
     return pa.DictionaryArray.from_arrays(pa.array(side[codes]), pa.array(SPLITS))
+
+
+def _fill_empty(side: NDArray[np.int8], keys: NDArray[np.uint64]) -> None:
+    """Give a side that a few, often repeated texts have left empty one text of the largest side."""
+    for index in range(len(SPLITS)):
+        if not (side == index).any():
+            donors = np.flatnonzero(side == np.bincount(side).argmax())
+            side[donors[keys[donors].argmin()]] = index
 
 
 def hash_texts(texts: pa.Array, seed: int) -> NDArray[np.uint64]:
