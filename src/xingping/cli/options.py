@@ -84,7 +84,7 @@ def with_settings(*groups: str) -> Callable[[Callable[..., None]], Callable[...,
         own = [parameter for name, parameter in signature.parameters.items() if name != "values"]
         added = [_parameter(option, path) for option, path in chosen.items()]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *added]]
-        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
         return wrapper
 

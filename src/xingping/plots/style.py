@@ -59,7 +59,7 @@ def new_figure(height: float, *, width: float = WIDTH) -> Figure:
     """Return an empty figure in the house style; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]  # constrained has both
     return figure
 
 
@@ -73,7 +73,7 @@ def bare(axes: Axes, *, grid: str | None = None) -> None:
     axes.yaxis.label.set_color(MUTED)
     axes.set_axisbelow(True)
     if grid is not None:
-        axes.grid(axis=grid, color=RULE, linewidth=0.7)  # type: ignore[arg-type]
+        axes.grid(axis=grid, color=RULE, linewidth=0.7)  # type: ignore[arg-type]  # x or y
 
 
 def heading(axes: Axes, title: str) -> None:
