@@ -11,9 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from xingping.config import RunSettings
 from xingping.errors import InputError
+from xingping.intake import Reading
+from xingping.preparation import prepare
+from xingping.progress import Silent
 from xingping.records import BAD_BYTES
 from xingping.reviews import read_reviews, write_rejects
+from xingping.spilling import read_spilled
+from xingping.tables import open_table
+from xingping.workers import Workers
 
 H = "film,star,text\n"
 UNCLOSED = "a quote is opened and never closed"
@@ -297,6 +304,31 @@ def test_a_broken_file_is_accounted_for_or_refused(tmp_path, name):
         write_rejects(tmp_path / "rejects.csv", reviews.rejects)
         (tmp_path / "rejects.csv").unlink()
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_broken_file_is_the_same_portion_by_portion(tmp_path, name):
+    content, expected = CASES[name]
+    path = tmp_path / (name if re.search(r"\.\w+$", name) else f"{name}.csv")
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    if isinstance(expected, Refused):
+        with pytest.raises(InputError, match=expected.message) as error:
+            prepare(path, RunSettings(), scratch, {}, progress=Silent(), portion_bytes=len(content) // 4 + 7)
+        assert "\n" not in str(error.value)
+        assert list(scratch.iterdir()) == []
+        return
+    reading = Reading(open_table(path, scratch), RunSettings(), scratch, Workers(1), Silent())
+    intake = reading.intake(len(content) // 4 + 7)
+    reviews = read_reviews(path)
+    rejects = [row for table in intake.rejects() for row in table.to_pylist()]
+    assert rejects == reviews.rejects.to_pylist()
+    assert intake.rows == reviews.rows_read
+    assert intake.places[-1] == reviews.rows_kept + reviews.rows_duplicate
+    if reviews.rows_duplicate == 0:
+        texts = [text for portion in intake.portions for text in read_spilled(portion.reviews)["text"].to_pylist()]
+        assert texts == reviews.table["text"].to_pylist()
 
 
 def test_there_are_many_of_them():

@@ -1,7 +1,8 @@
 import itertools
 
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xingping.config import SegmentationSettings
@@ -22,6 +23,29 @@ def test_spans_are_in_order_and_rejoin_the_text(text):
 
 def test_punctuation_is_no_word():
     assert Segmenter().words(["真的很好看！！！", "？？", ""]) == [["真的", "很", "好看"], [], []]
+
+
+PIECES = st.sampled_from(
+    ["好看", "电影", "疯狂动物城", " ", "a", "b1", ".", "-", "+", "#", "%", "_", "！", "。", "😀", "é", "か", "\t",
+     "\u2028", "\x85", "\x1c", "٣", "²", "한", "\n", "\r\n", "\r", "\0"]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.text(max_size=12), st.lists(PIECES, max_size=8).map("".join)), max_size=12))
+def test_a_column_has_the_words_of_each_text(texts):
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    column = SEGMENTER.word_column(pa.array(texts, pa.string()))
+    column.validate(full=True)
+    assert column.type == pa.list_(pa.string())
+    assert column.to_pylist() == SEGMENTER.words(texts)
+
+
+def test_a_long_column_is_cut_in_several_goes(monkeypatch):
+    monkeypatch.setattr("xingping.segmentation.TOGETHER", 3)
+    texts = ["", "好看！", "疯狂动物城很好看", "", "？", "真的很好看", ""]
+    assert SEGMENTER.word_column(pa.array(texts)).to_pylist() == SEGMENTER.words(texts)
+    assert SEGMENTER.word_column(pa.array(["x", *texts]).slice(1)).to_pylist() == SEGMENTER.words(texts)
 
 
 def test_film_titles_stay_whole_without_touching_other_segmenters():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from xingping.config import SplitSettings
 from xingping.errors import InputError
-from xingping.splits import SPLITS, split_reviews
+from xingping.splits import SPLITS, STARS, TEXT_KEY, divide_texts, film_ranks, hash_texts, split_reviews
 
 DEFAULT = SplitSettings()
 
@@ -78,3 +78,41 @@ def test_other_shares():
 def test_too_few_texts_to_divide():
     with pytest.raises(InputError, match="5 distinct texts"):
         split(["一", "二", "三", "四", "五"], ["甲"] * 5, [1, 2, 3, 4, 5])
+
+
+def divide(texts, films, ratings, seed, parts):
+    """Divide as `split` does, but part by part, each with the rows of a range of hashes."""
+    keys = np.empty(len(texts), TEXT_KEY)
+    keys["hash"] = hash_texts(pa.array(texts), seed)
+    names = sorted(set(films))
+    ranks = dict(zip(names, film_ranks(pa.array(names)).tolist(), strict=True))
+    keys["stratum"] = np.array([ranks[film] for film in films]) * STARS + np.array(ratings)
+    keys["place"] = np.arange(len(texts))
+    keys = keys[np.random.default_rng(0).permutation(len(texts))]
+    edges = np.array([number * 2**64 // parts for number in range(1, parts)], dtype=np.uint64)
+    side = np.full(len(texts), -1, np.int8)
+    where = np.searchsorted(edges, keys["hash"], side="right")
+    counts = divide_texts(lambda number: keys[where == number], parts, side, DEFAULT, seed=seed)
+    return [SPLITS[index] for index in side], counts
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(30, 400), st.integers(0, 2**31 - 1), st.integers(2, 40))
+def test_part_by_part_gives_the_same(n, seed, parts):
+    data = reviews(n, seed % 1000)
+    sides, counts = divide(*data, seed, parts)
+    assert sides == split(*data, seed)
+    assert counts == [len({text for text, side in zip(data[0], sides, strict=True) if side == name}) for name in SPLITS]
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_no_side_is_left_empty_by_one_text_that_nearly_all_write(parts):
+    texts = [str(min(number, 9)) for number in range(400)]
+    filled = 0
+    for seed in range(40):
+        sides, counts = divide(texts, ["甲"] * 400, [3] * 400, seed, parts)
+        assert min(counts) > 0
+        assert sum(counts) == 10
+        assert [len({t for t, s in zip(texts, sides, strict=True) if s == name}) for name in SPLITS] == counts
+        filled += 1 in counts
+    assert filled > 0

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xingping import delimited
+from xingping import delimited, scanning
 from xingping.records import SHOWN, unique_names
+from xingping.sources import is_utf8
 from xingping.tables import read_table
 
 CELLS = st.lists(
@@ -159,6 +160,26 @@ def test_every_encoding_gives_the_same_table(tmp_path, encoding, bom, name, head
     assert raw.line_numbers.tolist() == list(range(2, 102, 2))
 
 
+@given(
+    st.one_of(
+        st.binary(max_size=12),
+        st.lists(
+            st.sampled_from(
+                [b"a", "好".encode(), "😀".encode(), b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe5"]
+            ),
+            max_size=6,
+        ).map(b"".join),
+    )
+)
+def test_valid_utf8_is_what_python_can_decode(data):
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        assert not is_utf8(data)
+    else:
+        assert is_utf8(data)
+
+
 def test_plain_ascii_is_utf8(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes(b"text,star\ngood,5\n")
@@ -252,7 +273,7 @@ def test_json_values_become_cells(tmp_path):
 
 
 def test_columns_that_appear_late_in_json_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("xingping.tables.BATCH", 2)
+    monkeypatch.setattr("xingping.json_records.BATCH", 2)
     path = tmp_path / "a.jsonl"
     path.write_text("".join(f'{{"text": "t{i}"' + (', "late": 1' if i == 4 else "") + "}\n" for i in range(5)))
     assert read_table(path).table["late"].to_pylist() == [None, None, None, None, "1"]
@@ -311,17 +332,15 @@ def test_a_bad_line_names_its_column_and_shows_its_start(tmp_path):
 
 
 def test_a_record_longer_than_any_review_is_read_and_one_without_end_is_not(tmp_path):
-    long = "\n".join(["字"] * (delimited.MAX_RECORD_LINES - 1))
+    long = "\n".join(["字"] * (scanning.MAX_RECORD_LINES - 1))
     path = tmp_path / "a.csv"
-    path.write_text(
-        f'text,star\n"{long}",5\n"open\n' + "x,1\n" * delimited.MAX_RECORD_LINES + '",3\n', encoding="utf-8"
-    )
+    path.write_text(f'text,star\n"{long}",5\n"open\n' + "x,1\n" * scanning.MAX_RECORD_LINES + '",3\n', encoding="utf-8")
     raw = read_table(path)
     assert raw.table["text"][0].as_py() == long
-    assert raw.table.num_rows == 1 + delimited.MAX_RECORD_LINES
+    assert raw.table.num_rows == 1 + scanning.MAX_RECORD_LINES
     first, last = raw.bad_lines
-    assert (first.line, first.reason) == (delimited.MAX_RECORD_LINES + 1, "a quote is opened and never closed")
-    assert last.line == 2 * delimited.MAX_RECORD_LINES + 2
+    assert (first.line, first.reason) == (scanning.MAX_RECORD_LINES + 1, "a quote is opened and never closed")
+    assert last.line == 2 * scanning.MAX_RECORD_LINES + 2
 
 
 def test_a_field_of_many_megabytes_is_read(tmp_path):

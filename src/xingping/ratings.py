@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 __all__ = [
     "NUM_CLASSES",
     "RATINGS",
+    "looks_like_ten_points",
     "parse_rating",
     "parse_ratings",
     "rating_problems",
+    "scale_hints",
     "to_classes",
     "to_ratings",
 ]
@@ -34,6 +36,7 @@ _WORDS = {
 _NUMBER = re.compile(r"([1-5])(?:\.0*)?\s*(?:颗?星|stars?)?")
 _TENS = re.compile(r"(?:allstar)?([1-5])0(?:\.0*)?(?:\s*rating)?")
 _SYMBOLS = re.compile(r"(★{1,5})☆*")
+_TELLING = frozenset({6, 7, 8, 9, 10, 20, 30, 40, 50})
 _ANY_NUMBER = re.compile(r"[-+]?(?:[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]+)")
 
 
@@ -63,7 +66,7 @@ def parse_rating(value: str | None) -> int | None:
     return None
 
 
-def parse_ratings(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+def parse_ratings(column: pa.Array | pa.ChunkedArray, *, ten_points: bool | None = None) -> pa.Array:
     """Read a column of ratings.
 
     Each distinct value is read once, so the time grows with the rows only through Arrow's kernels.
@@ -72,19 +75,31 @@ def parse_ratings(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     ----------
     column : (n,)
         Strings, or numbers, in any form that `parse_rating` takes.
+    ten_points
+        Whether the scale counts to ten, where the column is a part of a longer one; None: this column tells.
 
     Returns
     -------
     pyarrow.Array : (n,) int8
-        1 to 5; null where the value is missing or unusable. Where the column looks like a scale of 1 to 10
-        (it holds 6, 7, 8 or 9, and 10 but none of 20 to 50), 10 is unusable too: it would become one star.
+        1 to 5; null where the value is missing or unusable. Where the column looks like a scale of 1 to 10,
+        10 is unusable too: it would become one star.
     """
     codes, values = _distinct(column)
     ratings = [parse_rating(value) for value in values]
-    if _looks_like_ten_points(values):
+    if looks_like_ten_points(_hints(values)) if ten_points is None else ten_points:
         tens = [_number(value) == 10 for value in values]
         ratings = [None if ten else rating for ten, rating in zip(tens, ratings, strict=True)]
     return pa.array(ratings, pa.int8()).take(codes)
+
+
+def scale_hints(column: pa.Array | pa.ChunkedArray) -> frozenset[int]:
+    """Return the numbers in a column that tell which scale its ratings have; those of parts can be joined."""
+    return _hints(_distinct(column)[1])
+
+
+def looks_like_ten_points(hints: frozenset[int]) -> bool:
+    """Say whether hints are of a scale of 1 to 10: of 6, 7, 8 or 9, and of 10 but none of 20 to 50."""
+    return 10 in hints and not hints.isdisjoint({6, 7, 8, 9}) and hints.isdisjoint({20, 30, 40, 50})
 
 
 def rating_problems(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -151,9 +166,8 @@ def _number(value: str | None) -> float | None:
     return float(text) if _ANY_NUMBER.fullmatch(text) else None
 
 
-def _looks_like_ten_points(values: list[str | None]) -> bool:
-    numbers = {_number(value) for value in values}
-    return 10 in numbers and not numbers.isdisjoint({6, 7, 8, 9}) and numbers.isdisjoint({20, 30, 40, 50})
+def _hints(values: list[str | None]) -> frozenset[int]:
+    return frozenset(int(number) for number in map(_number, values) if number in _TELLING)
 
 
 def _problem(value: str | None) -> str:

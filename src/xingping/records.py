@@ -1,13 +1,14 @@
 """Records of a table file: what was read of them, and which of them could not be read."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["BAD_BYTES", "SHOWN", "BadLine", "Records", "shown", "unique_names"]
+__all__ = ["BAD_BYTES", "SHOWN", "BadLine", "Portion", "Records", "join_portions", "renumber", "shown", "unique_names"]
 
 BAD_BYTES = "bytes that are no characters in its encoding"
 """Reason of a record that cannot be decoded."""
@@ -61,6 +62,64 @@ class Records:
     row_numbers: NDArray[np.int64]
     line_numbers: NDArray[np.int64]
     bad_lines: list[BadLine]
+
+
+@dataclass(frozen=True)
+class Portion:
+    """The records of a stretch of a file.
+
+    Attributes
+    ----------
+    records
+        Their numbers and lines count from 1 at the beginning of the stretch.
+    rows
+        All records of the stretch, good and bad.
+    lines
+        Its physical lines.
+    start, stop
+        The bytes of the file where the stretch begins, and where the next one does; 0 where it is no stretch of
+        bytes.
+    """
+
+    records: Records
+    rows: int
+    lines: int
+    start: int = 0
+    stop: int = 0
+
+
+def join_portions(portions: Iterable[Portion], line: int = 0) -> Records:
+    """Put the portions of a file, of which there is at least one, together in their order.
+
+    Parameters
+    ----------
+    portions
+        All of them. Columns that one lacks are null there.
+    line
+        Lines of the file before the first portion.
+    """
+    tables: list[pa.Table] = []
+    rows: list[NDArray[np.int64]] = []
+    lines: list[NDArray[np.int64]] = []
+    bad_lines: list[BadLine] = []
+    row = 0
+    for portion in portions:
+        records = portion.records
+        tables.append(records.table)
+        rows.append(records.row_numbers + row)
+        lines.append(records.line_numbers + line)
+        bad_lines += (replace(bad, row=bad.row + row, line=bad.line + line) for bad in records.bad_lines)
+        row, line = row + portion.rows, line + portion.lines
+    table = pa.concat_tables(tables, promote_options="default")
+    return Records(table, np.concatenate(rows), np.concatenate(lines), bad_lines)
+
+
+def renumber(table: pa.Table, row: int, line: int) -> pa.Table:
+    """Shift the columns `row` and `line` of a portion by the rows and lines before it."""
+    for name, shift in (("row", row), ("line", line)):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(table[name].to_numpy() + np.int64(shift)))
+    return table
 
 
 def shown(data: bytes) -> str:

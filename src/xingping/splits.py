@@ -1,5 +1,11 @@
-"""Train, valid and test: stratified by star and film, and no text on two sides."""
+"""Train, valid and test: stratified by star and film, and no text on two sides.
 
+Texts are known by 64-bit hashes. Should two have the same, which for ten million texts has a chance of one in
+300,000, they count as one text.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -10,9 +16,15 @@ from numpy.typing import NDArray
 from xingping.config import SplitSettings
 from xingping.errors import InputError
 
-__all__ = ["SPLITS", "split_reviews"]
+__all__ = ["SPLITS", "STARS", "TEXT_KEY", "divide_texts", "film_ranks", "hash_texts", "split_reviews"]
 
 SPLITS = ("train", "valid", "test")
+
+STARS = 8
+"""A stratum is the rank of a film times this, and the star."""
+
+TEXT_KEY = np.dtype([("hash", "<u8"), ("stratum", "<i8"), ("place", "<i8")])
+"""A row by the hash of its text, its stratum, and where it is."""
 
 MIN_TEXTS = 10
 """Fewer distinct texts than this cannot be divided into three parts."""
@@ -48,42 +60,180 @@ def split_reviews(
         There are too few distinct texts to divide.
     """
     encoded = text.combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy(zero_copy_only=False)  # (rows,)
-    keys = hash_texts(encoded.dictionary, seed)  # (distinct,)
-    if len(keys) < MIN_TEXTS:
-        raise InputError(
-            f"{len(keys)} distinct texts cannot be divided into train, valid and test; at least {MIN_TEXTS} are needed"
-        )
     films = film.combine_chunks().dictionary_encode()
-    order = pc.array_sort_indices(films.dictionary).to_numpy()
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    strata = rank[films.indices.to_numpy(zero_copy_only=False)] * 8 + rating.to_numpy()  # (rows,)
-    stratum = np.full(len(keys), np.iinfo(np.int64).max)
-    np.minimum.at(stratum, codes, strata)
-    side = np.zeros(len(keys), dtype=np.int8)
-    # Weighted by how often a text occurs, so that the shares hold for reviews.
-    weight = np.bincount(codes, minlength=len(keys))
-    by_stratum = np.lexsort((keys, stratum))
-    position = np.cumsum(weight[by_stratum]) - weight[by_stratum] / 2
-    side[by_stratum] = _sides(position, settings, seed)
-    _fill_empty(side, keys)
-    return pa.DictionaryArray.from_arrays(pa.array(side[codes]), pa.array(SPLITS))
+    keys = np.empty(len(text), TEXT_KEY)
+    keys["hash"] = hash_texts(encoded.dictionary, seed)[encoded.indices.to_numpy(zero_copy_only=False)]
+    ranks = film_ranks(films.dictionary)[films.indices.to_numpy(zero_copy_only=False)]
+    keys["stratum"] = ranks * STARS + rating.to_numpy()
+    keys["place"] = np.arange(len(text))
+    side = np.zeros(len(text), dtype=np.int8)
+    divide_texts(lambda _part: keys, 1, side, settings, seed=seed)
+    return pa.DictionaryArray.from_arrays(pa.array(side), pa.array(SPLITS))
 
 
-def _fill_empty(side: NDArray[np.int8], keys: NDArray[np.uint64]) -> None:
-    """Give a side that a few, often repeated texts have left empty one text of the largest side."""
-    for index in range(len(SPLITS)):
-        if not (side == index).any():
-            donors = np.flatnonzero(side == np.bincount(side).argmax())
-            side[donors[keys[donors].argmin()]] = index
+def film_ranks(films: pa.Array) -> NDArray[np.int64]:
+    """Return the place of each film in the alphabet; with the star it makes a stratum."""
+    order = pc.array_sort_indices(films).to_numpy()
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def divide_texts(
+    part: Callable[[int], NDArray[np.void]], parts: int, side: NDArray[np.int8], settings: SplitSettings, *, seed: int
+) -> list[int]:
+    """Assign rows to sides part by part, with memory for one part at a time.
+
+    Parameters
+    ----------
+    part
+        Gives the rows of a part, (n,) `TEXT_KEY` in any order; is called more than once. All rows of a text are
+        in one part, and the hashes of a part are above those of the parts before.
+    parts
+        How many there are.
+    side : (rows,) int8
+        Is filled at the places of all rows with an index of `SPLITS`.
+    settings, seed
+        As in `split_reviews`.
+
+    Returns
+    -------
+    list of int
+        Distinct texts of each side.
+
+    Raises
+    ------
+    InputError
+        There are too few distinct texts to divide.
+    """
+    totals = [_Texts.of(part(number)).totals() for number in range(parts)]
+    count = sum(texts for texts, _, _ in totals)
+    if count < MIN_TEXTS:
+        raise InputError(
+            f"{count} distinct texts cannot be divided into train, valid and test; at least {MIN_TEXTS} are needed"
+        )
+    before = _reviews_before([(strata, sums) for _, strata, sums in totals])
+    sides = _Sides()
+    for number in range(parts):
+        texts = _Texts.of(part(number))
+        found = _sides(texts.positions(before[number]), settings, seed)
+        side[texts.places] = np.repeat(found, texts.weight)
+        sides.add(found, texts.hashes)
+    if moved := sides.fill_empty():
+        for number in range(parts):
+            keys = part(number)
+            for text, index in moved.items():
+                side[keys["place"][keys["hash"] == text]] = index
+    return sides.counts
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The distinct texts of a part, by their hashes.
+
+    Attributes
+    ----------
+    hashes : (texts,) uint64
+        Ascending.
+    stratum : (texts,) int64
+        The first in order that has a review with the text.
+    weight : (texts,) int64
+        In how many reviews it occurs.
+    places : (rows,) int64
+        Where these are, text after text.
+    """
+
+    hashes: NDArray[np.uint64]
+    stratum: NDArray[np.int64]
+    weight: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.void]) -> "_Texts":
+        order = np.argsort(keys["hash"])
+        hashes = keys["hash"][order]
+        starts = np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]) != 0)
+        stratum = keys["stratum"][order]
+        first = np.minimum.reduceat(stratum, starts) if starts.size else stratum
+        return cls(hashes[starts], first, np.diff(starts, append=hashes.size), keys["place"][order])
+
+    def totals(self) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the number of texts, the strata, and the reviews of the texts that are placed in each."""
+        strata, codes = np.unique(self.stratum, return_inverse=True)
+        sums = np.zeros(strata.size, dtype=np.int64)
+        np.add.at(sums, codes, self.weight)
+        return self.hashes.size, strata, sums
+
+    def positions(self, before: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return where the middle of each text is when all reviews are in order of stratum and hash.
+
+        Parameters
+        ----------
+        before : (strata,) int64
+            How many reviews go before the first text of the part in each of its strata.
+        """
+        order = np.argsort(self.stratum, kind="stable")
+        weight = self.weight[order]
+        counts = np.unique(self.stratum, return_counts=True)[1]
+        first = np.cumsum(counts) - counts  # of each stratum, in `order`
+        running = np.cumsum(weight)
+        shift = before - (running - weight)[first]
+        positions = np.empty(order.size, dtype=np.float64)
+        # The middle, so that the shares hold for reviews and not for texts.
+        positions[order] = running + np.repeat(shift, counts) - weight / 2
+        return positions
+
+
+def _reviews_before(totals: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> list[NDArray[np.int64]]:
+    """Count for each part and each of its strata the reviews in front, those of parts before it included."""
+    strata, codes = np.unique(np.concatenate([strata for strata, _ in totals]), return_inverse=True)
+    whole = np.zeros(strata.size, dtype=np.int64)
+    np.add.at(whole, codes, np.concatenate([sums for _, sums in totals]))
+    running = np.cumsum(whole) - whole
+    before = []
+    for found, sums in totals:
+        here = np.searchsorted(strata, found)
+        before.append(running[here])
+        running[here] += sums
+    return before
+
+
+class _Sides:
+    """How many texts each side has, and its first few, which a side that is left empty may take over."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(SPLITS)
+        self.first: list[list[int]] = [[] for _ in SPLITS]
+
+    def add(self, side: NDArray[np.int8], hashes: NDArray[np.uint64]) -> None:
+        """Count texts whose hashes ascend, and are above those that were added before."""
+        for index in range(len(SPLITS)):
+            mine = hashes[side == index]
+            self.counts[index] += mine.size
+            self.first[index] += mine[: len(SPLITS) - len(self.first[index])].tolist()
+
+    def fill_empty(self) -> dict[int, int]:
+        """Give a side that a few, often repeated texts have left empty one text of the largest side."""
+        moved: dict[int, int] = {}
+        for index in range(len(SPLITS)):
+            if not self.counts[index]:
+                donor = self.counts.index(max(self.counts))
+                text = self.first[donor].pop(0)
+                moved[text] = index
+                self.counts[donor] -= 1
+                self.counts[index] += 1
+        return moved
 
 
 def hash_texts(texts: pa.Array, seed: int) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each text, keyed by the seed."""
-    key = seed.to_bytes(8, "little")
-    digests = b"".join(blake2b(text.encode(), digest_size=8, key=key).digest() for text in texts.to_pylist())
-    return np.frombuffer(digests, dtype=np.uint64)
+    keyed = blake2b(digest_size=8, key=seed.to_bytes(8, "little")).copy
+    digests = []
+    for text in texts.cast(pa.binary()).to_pylist():
+        digest = keyed()
+        digest.update(text)
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def _sides(position: NDArray[np.float64], settings: SplitSettings, seed: int) -> NDArray[np.int8]:

@@ -1,65 +1,101 @@
 """The article's table of the data: reviews, words, characters and star shares of each split."""
 
-from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from xingping.reviews import Reviews
+from xingping.ratings import NUM_CLASSES
 from xingping.splits import SPLITS
 
-__all__ = ["summarise"]
+__all__ = ["Tally"]
 
 
-def summarise(reviews: Reviews, table: pa.Table) -> dict[str, Any]:
-    """Return the content of `data_summary.json`, apart from the source.
+@dataclass
+class Tally:
+    """Counts of reviews, which add up over parts of the data.
 
-    Parameters
+    Attributes
     ----------
-    reviews
-        What reading gave.
-    table
-        The kept reviews with their `split` and `words`.
+    stars : (sides, stars) int64
+        Reviews by side, an index of `SPLITS`, and star less one.
+    words, characters : (sides,) int64
+        Of the reviews of each side.
+    films
+        Reviews of each film by star, (stars,) int64; "" where it is not known.
     """
-    reasons = Counter(reviews.rejects["reason"].to_pylist())
-    parts = {name: table.filter(pc.equal(table["split"].cast(pa.string()), name)) for name in SPLITS}
-    return {
-        "columns": reviews.columns,
-        "rows_read": reviews.rows_read,
-        "rows_kept": reviews.rows_kept,
-        "rows_rejected": reviews.rows_rejected,
-        "rows_duplicate": reviews.rows_duplicate,
-        "rejected_by_reason": dict(reasons.most_common()),
-        "splits": {name: _describe(part) for name, part in {**parts, "all": table}.items()},
-        "films": _describe_films(table),
-    }
 
+    stars: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(SPLITS), NUM_CLASSES), dtype=np.int64))
+    words: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SPLITS), dtype=np.int64))
+    characters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SPLITS), dtype=np.int64))
+    films: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
-def _describe(part: pa.Table) -> dict[str, Any]:
-    return {
-        "reviews": part.num_rows,
-        "distinct_texts": pc.count_distinct(part["text"]).as_py(),
-        "words": pc.sum(pc.list_value_length(part["words"])).as_py() or 0,
-        "characters": pc.sum(pc.utf8_length(part["text"])).as_py() or 0,
-        "stars": _stars(part["rating"]),
-    }
+    @classmethod
+    def of(cls, table: pa.Table) -> "Tally":
+        """Count reviews with the columns `split`, `rating`, `text`, `words` and `film`."""
+        split = table["split"].combine_chunks().indices.to_numpy().astype(np.int64)
+        star = table["rating"].to_numpy().astype(np.int64) - 1
+        film = table["film"].combine_chunks().dictionary_encode()
+        names = film.dictionary.to_pylist()
+        by_film = _counts(film.indices.to_numpy(zero_copy_only=False).astype(np.int64), star, len(names))
+        return cls(
+            stars=_counts(split, star, len(SPLITS)),
+            words=_sums(split, pc.list_value_length(table["words"])),
+            characters=_sums(split, pc.utf8_length(table["text"])),
+            films=dict(zip(names, by_film, strict=True)),
+        )
 
+    def add(self, other: "Tally") -> None:
+        """Add the counts of other reviews."""
+        self.stars += other.stars
+        self.words += other.words
+        self.characters += other.characters
+        for film, stars in other.films.items():
+            self.films[film] = self.films[film] + stars if film in self.films else stars
 
-def _describe_films(table: pa.Table) -> dict[str, Any]:
-    named = table.select(["film", "rating"]).filter(pc.not_equal(table["film"], ""))
-    groups = named.group_by("film").aggregate([("rating", "count"), ("rating", "mean"), ("rating", "list")])
-    rows = sorted(groups.to_pylist(), key=lambda row: (-row["rating_count"], row["film"]))
-    return {
-        row["film"]: {
-            "reviews": row["rating_count"],
-            "mean_rating": row["rating_mean"],
-            "stars": _stars(pa.array(row["rating_list"], pa.int8())),
+    def describe(self, distinct_texts: list[int]) -> dict[str, Any]:
+        """Return `splits` and `films` of `data_summary.json`.
+
+        Parameters
+        ----------
+        distinct_texts
+            Of each side; no text is on two.
+        """
+        sides = {name: slice(index, index + 1) for index, name in enumerate(SPLITS)}
+        named = {film: stars for film, stars in self.films.items() if film}
+        order = sorted(named, key=lambda film: (-int(named[film].sum()), film))
+        return {
+            "splits": {
+                name: {
+                    "reviews": int(self.stars[side].sum()),
+                    "distinct_texts": sum(distinct_texts[side]),
+                    "words": int(self.words[side].sum()),
+                    "characters": int(self.characters[side].sum()),
+                    "stars": _by_star(self.stars[side].sum(axis=0)),
+                }
+                for name, side in {**sides, "all": slice(None)}.items()
+            },
+            "films": {
+                film: {
+                    "reviews": int(named[film].sum()),
+                    "mean_rating": int(named[film] @ np.arange(1, NUM_CLASSES + 1)) / int(named[film].sum()),
+                    "stars": _by_star(named[film]),
+                }
+                for film in order
+            },
         }
-        for row in rows
-    }
 
 
-def _stars(ratings: pa.Array | pa.ChunkedArray) -> dict[str, int]:
-    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(ratings).to_pylist()}
-    return {str(star): counts.get(star, 0) for star in range(1, 6)}
+def _counts(group: NDArray[np.int64], star: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    return np.bincount(group * NUM_CLASSES + star, minlength=groups * NUM_CLASSES).reshape(groups, NUM_CLASSES)
+
+
+def _sums(group: NDArray[np.int64], values: pa.ChunkedArray) -> NDArray[np.int64]:
+    return np.bincount(group, values.to_numpy(), minlength=len(SPLITS)).astype(np.int64)  # exact below 2**53
+
+
+def _by_star(counts: NDArray[np.int64]) -> dict[str, int]:
+    return {str(star): int(count) for star, count in enumerate(counts, start=1)}

@@ -1,30 +1,29 @@
-"""Tables: any table file becomes an Arrow table of strings, with the number and the line of every record.
+"""Tables: any table file becomes Arrow tables of strings, with the number and the line of every record.
 
-CSV is read by `xingping.delimited`; JSON, JSON lines and Parquet here.
+CSV is read by `xingping.delimited`; JSON, JSON lines and Parquet here. A file can be read portion by portion in
+memory that does not grow with it, but for a JSON array, which is parsed as a whole.
 """
 
-import json
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from xingping.delimited import read_delimited
+from xingping import delimited
+from xingping.delimited import Layout, line_start, map_bytes, read_layout, read_stretch
 from xingping.errors import InputError
-from xingping.records import BAD_BYTES, SHOWN, BadLine, Records, shown, unique_names
-from xingping.sources import open_source
+from xingping.json_records import BATCH, as_string, collect_json, is_array, parse_array, parse_lines
+from xingping.records import BadLine, Portion, Records, join_portions, unique_names
+from xingping.sources import Source, open_source
 
-__all__ = ["BadLine", "RawTable", "read_table"]
-
-BATCH = 20_000
-"""JSON records that are turned into Arrow together."""
+__all__ = ["BadLine", "RawTable", "Stretch", "TableFile", "open_table", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,137 @@ class RawTable(Records):
         return int(self.table.num_rows) + len(self.bad_lines)
 
 
-def read_table(path: Path, temporary_folder: Path | None = None) -> RawTable:
-    """Read a table file.
+@dataclass(frozen=True)
+class Stretch:
+    """Some lines of a text file, which any process can read without knowing those before.
+
+    Attributes
+    ----------
+    file, path
+        The file, and what the user calls it.
+    layout
+        Of a delimited file; None for JSON lines.
+    start, limit
+        The stretch begins with the first line at or after the byte `start`, and its successor with that at or
+        after `limit`; where a record reaches beyond that, the successor begins after the record.
+    """
+
+    file: Path
+    path: Path
+    layout: Layout | None
+    start: int
+    limit: int
+
+    def begin(self, start: int) -> "Stretch":
+        """Return the stretch with another beginning."""
+        return replace(self, start=start)
+
+    def read(self) -> Portion:
+        """Read the records that begin in the stretch."""
+        data = map_bytes(self.file)
+        start, limit = line_start(data, self.start), line_start(data, self.limit)
+        if start >= limit:
+            return Portion(collect_json([]), 0, 0, start, start)
+        if self.layout is not None:
+            return read_stretch(self.file, self.path, self.layout, start, limit)
+        text = data[start:limit].tobytes()
+        lines = text.count(b"\n") + (not text.endswith(b"\n"))
+        parsed = list(parse_lines(text))
+        return Portion(collect_json(parsed), len(parsed), lines, start, limit)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table file that is ready to be read portion by portion.
+
+    Attributes
+    ----------
+    source
+        The unpacked file in UTF-8.
+    path
+        What the user calls it.
+    layout
+        Of a delimited file, else None.
+    """
+
+    source: Source
+    path: Path
+    layout: Layout | None
+
+    @property
+    def lines_before(self) -> int:
+        """Physical lines before the first portion."""
+        return self.layout.lines if self.layout else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the unpacked file."""
+        return self.source.path.stat().st_size
+
+    @property
+    def names(self) -> list[str] | None:
+        """The columns; None for JSON, where each record names its own."""
+        if self.layout is not None:
+            return self.layout.grammar.names
+        return unique_names(_parquet_file(self).schema_arrow.names) if self.source.kind == "parquet" else None
+
+    def stretches(self, size: int) -> list[Stretch] | None:
+        """Cut the file into stretches that can be read side by side; None where it cannot be cut."""
+        if self.source.kind == "parquet" or is_array(self.source.path):
+            return None
+        start = self.layout.start if self.layout else 0
+        places = range(start, self.size, size)
+        return [Stretch(self.source.path, self.path, self.layout, at, at + size) for at in places]
+
+    def portions(self) -> Iterator[Portion]:
+        """Read the file in order.
+
+        Raises
+        ------
+        InputError
+            The file is damaged.
+        """
+        if self.names is not None:
+            yield Portion(_no_records(self.names), 0, 0)
+        stretches = self.stretches(delimited.CHUNK)
+        if stretches is None:
+            yield from _parquet_portions(self) if self.source.kind == "parquet" else _array_portions(self)
+            return
+        start = 0
+        for stretch in stretches:
+            portion = stretch.begin(max(start, stretch.start)).read()
+            start = portion.stop
+            if portion.rows or portion.lines:
+                yield portion
+
+
+def open_table(path: Path, folder: Path) -> TableFile:
+    """Unpack and recognise a table file.
 
     Parameters
     ----------
     path
         CSV (comma, tab, semicolon or bar), JSON lines, a JSON array of objects, or Parquet; also in a .gz,
         or alone in a .zip. Text may be UTF-8, UTF-16 or GB18030.
+    folder
+        Where unpacked and decoded copies go; they must stay until all is read.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, unreadable, damaged or of an unknown kind.
+    """
+    source = open_source(path, folder)
+    return TableFile(source, path, read_layout(source.path, path) if source.kind == "text" else None)
+
+
+def read_table(path: Path, temporary_folder: Path | None = None) -> RawTable:
+    """Read a whole table file into memory.
+
+    Parameters
+    ----------
+    path
+        As in `open_table`.
     temporary_folder
         Where unpacked and decoded copies go while reading; None is the system's.
 
@@ -72,22 +194,42 @@ def read_table(path: Path, temporary_folder: Path | None = None) -> RawTable:
         The file is missing, empty, unreadable, damaged or of an unknown kind.
     """
     with tempfile.TemporaryDirectory(dir=temporary_folder, ignore_cleanup_errors=True) as folder:
-        source = open_source(path, Path(folder))
-        read: Callable[[Path, Path], Records]
-        read = {"text": read_delimited, "json": _read_json, "parquet": _read_parquet}[source.kind]
-        records = read(source.path, path)
-    return RawTable(**vars(records), encoding=source.encoding, format=source.format)
+        file = open_table(path, Path(folder))
+        records = join_portions(chain([Portion(collect_json([]), 0, 0)], file.portions()), file.lines_before)
+    return RawTable(**vars(records), encoding=file.source.encoding, format=file.source.format)
 
 
-def _read_parquet(file: Path, path: Path) -> Records:
+def _no_records(names: list[str]) -> Records:
+    table = pa.schema([(name, pa.string()) for name in names]).empty_table()
+    return Records(table, np.empty(0, np.int64), np.empty(0, np.int64), [])
+
+
+def _parquet_file(file: TableFile) -> pq.ParquetFile:
     try:
-        table = pq.ParquetFile(file).read()
-        columns = [_as_strings(column) for column in table.columns]
+        return pq.ParquetFile(file.source.path, buffer_size=1 << 20, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} is a damaged Parquet file ({reason}); write it again") from error
-    numbers = np.arange(1, table.num_rows + 1)
-    return Records(pa.table(columns, names=unique_names(table.column_names)), numbers, numbers, [])
+        raise _damaged_parquet(file.path, error) from error
+
+
+def _damaged_parquet(path: Path, error: Exception) -> InputError:
+    reason = str(error).partition("\n")[0]
+    return InputError(f"{path} is a damaged Parquet file ({reason}); write it again")
+
+
+def _parquet_portions(file: TableFile) -> Iterator[Portion]:
+    parquet = _parquet_file(file)
+    names = unique_names(parquet.schema_arrow.names)
+    batches = parquet.iter_batches(batch_size=BATCH)
+    while True:
+        try:
+            batch = next(batches, None)
+            if batch is None:
+                return
+            columns = [_as_strings(column) for column in pa.Table.from_batches([batch]).columns]
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged_parquet(file.path, error) from error
+        numbers: NDArray[np.int64] = np.arange(1, batch.num_rows + 1)
+        yield Portion(Records(pa.table(columns, names=names), numbers, numbers, []), numbers.size, numbers.size)
 
 
 def _as_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -98,107 +240,14 @@ def _as_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return pc.cast(column, pa.string())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested values, binary that is not UTF-8
-        return pa.chunked_array([[_as_string(value) for value in column.to_pylist()]], pa.string())
+        return pa.chunked_array([[as_string(value) for value in column.to_pylist()]], pa.string())
 
 
-def _as_string(value: Any) -> str | None:  # noqa: ANN401 - whatever JSON or Parquet holds
-    """Return a value as a cell: text as it is, the rest as JSON."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _read_json(file: Path, path: Path) -> Records:
-    """Read JSON lines, or an array of objects."""
-    with file.open("rb") as stream:
-        start = stream.read(1 << 16).lstrip()
-    parsed = _parse_array(file, path) if start.startswith(b"[") else _parse_lines(file)
-    tables: list[pa.Table] = []
-    places: list[tuple[int, int]] = []
-    bad_lines: list[BadLine] = []
-    batch: list[dict[str, Any]] = []
-    for row, (line, value, data) in enumerate(parsed, 1):
-        if isinstance(value, dict) and value:
-            places.append((row, line))
-            batch.append(value)
-        else:
-            reason = value.reason if isinstance(value, _Broken) else "not an object with values"
-            bad_lines.append(BadLine(row, line, "", reason, shown(data)))
-        if len(batch) == BATCH:
-            tables.append(_batch_table(batch))
-            batch = []
-    tables.append(_batch_table(batch))
-    rows, lines = np.array(places, dtype=np.int64).reshape(-1, 2).T
-    return Records(pa.concat_tables(tables, promote_options="default"), rows, lines, bad_lines)
-
-
-@dataclass(frozen=True)
-class _Broken:
-    """Stands for a value that could not be read."""
-
-    reason: str
-
-
-def _parse_lines(file: Path) -> Iterator[tuple[int, Any, bytes]]:
-    """Give the line, the value and the text of each record of a file of JSON lines; blank lines are none."""
-    with file.open("rb") as stream:
-        for line, data in enumerate(stream, 1):
-            if data.isspace():
-                continue
-            value: Any
-            try:
-                value = json.loads(data.rstrip(b"\r\n").decode())
-            except UnicodeDecodeError:
-                value = _Broken(BAD_BYTES)
-            except json.JSONDecodeError as error:
-                value = _Broken(f"not valid JSON at character {error.pos + 1}: {error.msg}")
-            except (ValueError, RecursionError):
-                value = _Broken("not valid JSON: a number is too long or the nesting too deep")
-            yield line, value, data
-
-
-def _parse_array(file: Path, path: Path) -> Iterator[tuple[int, Any, bytes]]:
-    """Give the line, the value and the text of each element of a JSON array."""
-    text = file.read_bytes().decode("utf-8", "replace")
-    decoder = json.JSONDecoder()
-    at, line, counted = _skip(text, text.index("[") + 1, ""), 1, 0
-    while not text.startswith("]", at):
-        line, counted = line + text.count("\n", counted, at), at
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "too long or too deep"
-            raise InputError(f"{path} line {line}: not valid JSON ({reason}); mend it") from error
-        yield line, value, text[at : min(end, at + SHOWN)].encode("utf-8", "replace")
-        at = _skip(text, end, ",")
-
-
-def _skip(text: str, at: int, comma: str) -> int:
-    """Return where the next JSON value begins."""
-    while at < len(text) and text[at] in " \t\r\n" + comma:
-        at += 1
-    return at
-
-
-def _batch_table(batch: list[dict[str, Any]]) -> pa.Table:
-    names = list(dict.fromkeys(chain.from_iterable(batch)))
-    try:
-        records = pa.array(batch, pa.struct([(name, pa.string()) for name in names]))
-        return pa.table(records.flatten(), names=names)
-    except (pa.ArrowTypeError, UnicodeEncodeError):  # not all are text, or half a surrogate pair is in one
-        columns = [_string_array([record.get(name) for record in batch]) for name in names]
-        return pa.table(columns, names=[_encodable(name) for name in names])
-
-
-def _string_array(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except (pa.ArrowTypeError, UnicodeEncodeError):
-        texts = (_as_string(value) for value in values)
-        return pa.array([text if text is None else _encodable(text) for text in texts], pa.string())
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _array_portions(file: TableFile) -> Iterator[Portion]:
+    parsed = parse_array(file.source.path, file.path)
+    before = 0
+    while batch := list(islice(parsed, BATCH)):
+        last = batch[-1][0]
+        records = collect_json([(line - before, value, data) for line, value, data in batch])
+        yield Portion(records, len(batch), last - before)
+        before = last
