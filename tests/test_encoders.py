@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-import xingping.encoders.frozen as frozen
 from conftest import chinese_tokenizer, save_encoder
-from xingping.encoders import FrozenEncoder, TokenFeatures
+from xingping.encoders import FrozenEncoder
+from xingping.encoders.batching import equal_batches, gather_ids, padded_batches
 from xingping.encoders.folders import find_folder
-from xingping.encoders.frozen import _batches
-from xingping.encoders.hardware import choose_precision, has_native_bf16
+from xingping.encoders.hardware import choose_device, core_count, has_int8, has_native_bf16
 from xingping.errors import EncoderError, SettingsError
 
 TEXTS = [
@@ -242,8 +241,8 @@ def test_a_bare_string_is_refused(tiny):
 
 
 def test_weights_are_frozen(tiny):
-    assert not any(weights.requires_grad for weights in tiny._model.parameters())
-    assert not tiny._model.training
+    assert not any(weights.requires_grad for weights in tiny._runtime._model.parameters())
+    assert not tiny._runtime._model.training
 
 
 def test_bf16_is_close_to_fp32(tiny_encoder_folder, tiny):
@@ -253,21 +252,44 @@ def test_bf16_is_close_to_fp32(tiny_encoder_folder, tiny):
     assert cosine(half.encode(TEXTS).values, tiny.encode(TEXTS).values).min() > 0.99
 
 
-def test_auto_precision_is_what_the_hardware_multiplies(tiny_encoder_folder, monkeypatch):
-    monkeypatch.setattr("xingping.encoders.hardware.has_native_bf16", lambda device: False)
-    assert FrozenEncoder.load(str(tiny_encoder_folder), device="cpu").precision == "fp32"
-    monkeypatch.setattr("xingping.encoders.hardware.has_native_bf16", lambda device: True)
-    assert FrozenEncoder.load(str(tiny_encoder_folder), device="cpu").precision == "bf16"
-
-
-@pytest.mark.parametrize(("flags", "expected"), [("fma avx2", False), ("avx2 avx512_bf16", True), (None, False)])
-def test_older_torch_leaves_the_processor_s_flags_to_be_read(monkeypatch, tmp_path, flags, expected):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+@pytest.mark.parametrize(
+    ("flags", "bf16", "int8"),
+    [
+        ("fma avx2", False, False),
+        ("avx2 avx512_bf16", True, False),
+        ("avx512_vnni", False, True),
+        ("avx_vnni", False, True),
+        (None, False, False),
+    ],
+)
+def test_the_processor_s_flags_are_read(monkeypatch, tmp_path, flags, bf16, int8):
     file = tmp_path / "cpuinfo"
     if flags is not None:
-        file.write_text(f"flags : {flags}\n")
-    monkeypatch.setattr("xingping.encoders.hardware.CPU_FLAGS", file)
-    assert has_native_bf16(torch.device("cpu")) is expected
+        file.write_text(f"processor : 0\nflags : {flags}\n")
+    monkeypatch.setattr("xingping.encoders.hardware.CPU_INFO", file)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert (has_native_bf16("cpu"), has_int8()) == (bf16, int8)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert has_int8()
+
+
+def test_the_gpu_is_taken_where_torch_has_one(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("xingping.encoders.hardware.DEVICES", tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device(None) == "cpu"  # no sign of one, so torch is not even asked
+    (tmp_path / "nvidia0").touch()
+    assert choose_device(None) == "cuda"
+    assert choose_device("cpu") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device(None) == "cpu"
+
+
+def test_the_usual_variable_limits_the_cores(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert core_count() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "0")
+    assert core_count() >= 1
 
 
 def test_layers_are_put_side_by_side_in_their_order(tiny_encoder_folder):
@@ -293,13 +315,14 @@ def test_layers_that_do_not_exist_are_refused(tiny_encoder_folder, layers, messa
 
 def test_impossible_settings_are_refused(tiny_encoder_folder):
     name = str(tiny_encoder_folder)
-    with pytest.raises(SettingsError, match="precision 'int8' is unknown"):
-        FrozenEncoder.load(name, precision="int8")
+    with pytest.raises(SettingsError, match="precision 'int4' is unknown; choose auto, fp32, bf16, fp16 or int8"):
+        FrozenEncoder.load(name, precision="int4")
+    with pytest.raises(SettingsError, match="runtime 'jax' is unknown; choose auto, torch or onnx"):
+        FrozenEncoder.load(name, runtime="jax")
     with pytest.raises(SettingsError, match="max_length 2 leaves no room"):
         FrozenEncoder.load(name, max_length=2)
     with pytest.raises(SettingsError, match="device 'toaster' cannot be used"):
         FrozenEncoder.load(name, device="toaster")
-    assert choose_precision() in ("fp32", "bf16")
 
 
 def test_fingerprint_is_of_the_content_and_the_settings(tiny_encoder_folder, copied, tiny):
@@ -331,7 +354,7 @@ def test_fingerprint_is_of_the_content_and_the_settings(tiny_encoder_folder, cop
 
 
 def test_fingerprint_follows_the_way_from_text_to_vectors(tiny_encoder_folder, tiny, monkeypatch):
-    monkeypatch.setattr("xingping.encoders.architecture.FEATURES_VERSION", 0)
+    monkeypatch.setattr("xingping.encoders.frozen.FEATURES_VERSION", 0)
     assert FrozenEncoder.load(str(tiny_encoder_folder), precision="fp32").fingerprint != tiny.fingerprint
 
 
@@ -339,23 +362,76 @@ def test_description_can_be_saved(tiny):
     described = json.loads(json.dumps(tiny.describe()))
     assert described["dim"] == 32
     assert described["layers"] == [2]
+    assert (described["runtime"], described["precision"]) == ("torch", "fp32")
     assert described["versions"]["torch"] == torch.__version__
 
 
+@pytest.mark.parametrize("group", [padded_batches, equal_batches])
 @pytest.mark.parametrize("budget", [1, 7, 64, 2048])
-def test_batches_hold_every_text_once_and_keep_the_budget(budget):
+def test_batches_hold_every_text_once_and_keep_the_budget(group, budget):
     lengths = np.random.default_rng(0).integers(1, 40, 200)
-    batches = list(_batches(lengths, budget))
+    batches = list(group(lengths, budget))
     assert sorted(np.concatenate(batches).tolist()) == list(range(200))
     for batch in batches:
         assert lengths[batch[0]] == lengths[batch].max()
         assert len(batch) == 1 or lengths[batch].max() * len(batch) <= budget
+    assert list(group(lengths[:0], budget)) == []
+
+
+def test_equal_batches_hold_texts_of_one_length_and_are_as_full_as_can_be():
+    lengths = np.array([3, 5, 3, 3, 5, 3, 3])
+    batches = list(equal_batches(lengths, 9))
+    assert [set(lengths[batch].tolist()) for batch in batches] == [{5}, {5}, {3}, {3}]
+    assert [len(batch) for batch in batches] == [1, 1, 3, 2]
+
+
+def test_ids_are_put_side_by_side():
+    ids, is_token, places = gather_ids(np.arange(10, 20, dtype=np.int32), np.array([0, 2, 3, 7, 10]), np.array([2, 1]))
+    assert ids.tolist() == [[13, 14, 15, 16], [12, 0, 0, 0]]
+    assert is_token.tolist() == [[True] * 4, [True, False, False, False]]
+    assert places.tolist() == [3, 4, 5, 6, 2]
 
 
 def test_batches_differ_only_by_rounding(tiny, monkeypatch):
-    small = TokenFeatures(*(getattr(tiny.encode(TEXTS), name) for name in ("values", "offsets", "spans", "cls")))
-    monkeypatch.setattr(frozen, "_batches", lambda lengths, budget: iter(np.argsort(-lengths)[:, None]))
+    small = tiny.encode(TEXTS)
+    monkeypatch.setattr(tiny._runtime, "budget", 1)
     assert_same(tiny.encode(TEXTS), small)
+
+
+def test_chunks_give_what_one_list_gives(tiny):
+    chunks = [TEXTS[:4], [], TEXTS[4:]]
+    seen = []
+    parts = list(tiny.encode_chunks(iter(chunks), progress=seen.append))
+    assert [len(part) for part in parts] == [4, 0, 5]
+    assert sum(seen) == len(TEXTS)
+    for part, chunk in zip(parts, chunks, strict=True):
+        alone = tiny.encode(chunk)
+        np.testing.assert_array_equal(part.values, alone.values)
+        np.testing.assert_array_equal(part.spans, alone.spans)
+    assert list(tiny.encode_chunks([])) == []
+
+
+def test_only_one_chunk_is_asked_for_ahead(tiny):
+    asked = []
+
+    def chunks():
+        for text in TEXTS:
+            asked.append(text)
+            yield [text]
+
+    features = tiny.encode_chunks(chunks())
+    next(features)
+    assert len(asked) == 2
+    features.close()
+    assert len(asked) == 2
+
+
+def test_tokens_are_counted_as_they_are_encoded(tiny):
+    texts = [*TEXTS, "好" * 500, "好\ud83d看"]
+    counts = tiny.count_tokens(texts)
+    assert counts.dtype == np.int64
+    np.testing.assert_array_equal(counts, tiny.encode(texts).lengths)
+    assert tiny.count_tokens([]).shape == (0,)
 
 
 # --- folders that cannot be used -------------------------------------------------------------------------------
@@ -409,7 +485,7 @@ def test_half_precision_checkpoints_are_read_in_full_precision(copied):
     save_file({name: part.half() for name, part in weights.items()}, copied / "model.safetensors",
               metadata={"format": "pt"})  # fmt: skip
     encoder = FrozenEncoder.load(str(copied), precision="fp32")
-    assert {weights.dtype for weights in encoder._model.parameters()} == {torch.float32}
+    assert {weights.dtype for weights in encoder._runtime._model.parameters()} == {torch.float32}
 
 
 def test_a_pickle_is_never_loaded(copied, tmp_path):

@@ -1,6 +1,5 @@
 """`xingping doctor`: what this machine has, and what is missing."""
 
-import os
 import platform
 import shutil
 import sys
@@ -59,11 +58,11 @@ def _version_of(package: str) -> Callable[[], str]:
 
 
 def _cores() -> str:
-    from xingping.encoders.hardware import choose_device, choose_precision
+    from xingping.encoders.hardware import choose_device, core_count, has_int8, has_native_bf16
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    precision = choose_precision("auto", choose_device(None))
-    return f"{cores}; precision auto is {precision}"
+    device = choose_device(None)
+    fast = ["int8"] * has_int8() + ["bf16"] * has_native_bf16(device)
+    return f"{core_count()}; fast beside fp32: {' and '.join(fast) or 'nothing'}; device {device}"
 
 
 def _memory() -> str:
@@ -104,4 +103,4 @@ def _encoder() -> str:
 
     encoder = FrozenEncoder.load("bundled")
     tokens = encoder.encode(["真好看"]).values
-    return f"bundled, {encoder.dim} dimensions, {encoder.precision}; 真好看 is {len(tokens)} tokens"
+    return f"bundled, {encoder.dim} dimensions, {encoder.runtime}, {encoder.precision}; 真好看 is {len(tokens)} tokens"

@@ -1,56 +1,79 @@
-"""What of a model is used: which layers, how many positions, and the digest that tells two uses apart."""
+"""What is known of a model without its weights: its layers, its positions, and what of it is used."""
 
-import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
-from torch import nn
-from transformers import PreTrainedModel
 
-from xingping.artifacts import file_sha256
-from xingping.artifacts import fingerprint as digest_of
-from xingping.encoders.folders import weight_files
 from xingping.errors import EncoderError, SettingsError
 
-__all__ = [
-    "FEATURES_VERSION",
-    "check_fit",
-    "cut_after",
-    "features_fingerprint",
-    "fitting_length",
-    "layer_count",
-    "resolve_layers",
-]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["Anatomy", "check_fit", "fitting_length", "resolve_layers"]
 
 logger = logging.getLogger(__name__)
 
-FEATURES_VERSION = 1
-"""Version of the way from text to vectors; raised when the same encoder would give other vectors."""
 
-VOLATILE = frozenset({"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"})
-"""Keys of config.json that change no vector."""
+@dataclass(frozen=True)
+class Anatomy:
+    """The sizes of a model.
 
-POST_NORM = frozenset({"bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"})
-"""Architectures with `encoder.layer` and nothing behind the last layer: cut, they give the same states."""
-
-
-def layer_count(model: PreTrainedModel, name: str) -> int:
-    """Return the number of layers of a text encoder.
-
-    Raises
-    ------
-    EncoderError
-        The model is none, such as one of images.
+    Attributes
+    ----------
+    model_type : str
+        Its architecture, as config.json names it.
+    hidden_size : int
+        Width of a layer's state.
+    num_layers : int
+        Number of layers, without the embeddings.
+    positions : int or None
+        Longest text in tokens; None where there is no limit.
+    pieces : int or None
+        Number of tokens it has vectors for.
+    layer_parameters : int
+        Weights of all layers, without the embeddings.
     """
-    count = getattr(model.config, "num_hidden_layers", None)
-    if not isinstance(count, int) or not isinstance(getattr(model.config, "hidden_size", None), int):
-        raise EncoderError(
-            f"encoder {name} ({model.config.model_type}) is no text encoder; give a BERT, RoBERTa or ERNIE"
+
+    model_type: str
+    hidden_size: int
+    num_layers: int
+    positions: int | None
+    pieces: int | None
+    layer_parameters: int
+
+    @classmethod
+    def of(cls, model: "PreTrainedModel", name: str) -> "Anatomy":
+        """Read the sizes off a loaded model.
+
+        Raises
+        ------
+        EncoderError
+            The model is no text encoder, but such as one of images.
+        """
+        config = model.config
+        layers, width = getattr(config, "num_hidden_layers", None), getattr(config, "hidden_size", None)
+        if not isinstance(layers, int) or not isinstance(width, int):
+            raise EncoderError(
+                f"encoder {name} ({config.model_type}) is no text encoder; give a BERT, RoBERTa or ERNIE"
+            )
+        pieces = getattr(model.get_input_embeddings(), "num_embeddings", None)
+        return cls(
+            model_type=str(config.model_type),
+            hidden_size=width,
+            num_layers=layers,
+            positions=_positions(model),
+            pieces=pieces if isinstance(pieces, int) else None,
+            layer_parameters=sum(
+                weights.numel() for name, weights in model.named_parameters() if "embeddings." not in name
+            ),
         )
-    return count
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the sizes as JSON-serialisable values."""
+        return asdict(self)
 
 
 def resolve_layers(layers: Sequence[int], count: int, name: str) -> tuple[int, ...]:
@@ -72,20 +95,16 @@ def resolve_layers(layers: Sequence[int], count: int, name: str) -> tuple[int, .
     return resolved
 
 
-def fitting_length(model: PreTrainedModel, max_length: int, name: str) -> int:
+def fitting_length(anatomy: Anatomy, max_length: int, name: str) -> int:
     """Return `max_length`, or the number of the model's positions where that is smaller, with a warning."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    for module_name, module in model.named_modules():
-        if module_name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            # RoBERTa's positions start behind its padding index.
-            positions = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    if not isinstance(positions, int) or positions <= 0 or max_length <= positions:
+    positions = anatomy.positions
+    if positions is None or max_length <= positions:
         return max_length
     logger.warning("encoder %s has %d positions: texts are cut there, not at %d", name, positions, max_length)
     return positions
 
 
-def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, name: str) -> None:
+def check_fit(anatomy: Anatomy, tokenizer: Tokenizer, name: str) -> None:
     """Check that the model has a vector for each piece of the tokenizer.
 
     Raises
@@ -93,48 +112,20 @@ def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, name: str) -> None:
     EncoderError
         It has fewer, so the two come from different encoders.
     """
-    rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     pieces = tokenizer.get_vocab_size(with_added_tokens=True)
-    if isinstance(rows, int) and pieces > rows:
+    if anatomy.pieces is not None and pieces > anatomy.pieces:
         raise EncoderError(
-            f"encoder {name}: its tokenizer has {pieces} pieces and its model vectors for {rows}, so they do "
-            "not belong together; copy both from the same place"
+            f"encoder {name}: its tokenizer has {pieces} pieces and its model vectors for {anatomy.pieces}, so they "
+            "do not belong together; copy both from the same place"
         )
 
 
-def cut_after(model: PreTrainedModel, layer: int) -> None:
-    """Drop the layers behind the highest one used, where the states before them stay as they are."""
-    encoder = getattr(model, "encoder", None)
-    stack = getattr(encoder, "layer", None)
-    if model.config.model_type not in POST_NORM:
-        return
-    if isinstance(encoder, nn.Module) and isinstance(stack, nn.ModuleList):
-        encoder.layer = stack[: max(1, layer)]  # transformers takes the embeddings on their way into a layer
+def _positions(model: "PreTrainedModel") -> int | None:
+    from torch import nn
 
-
-def features_fingerprint(
-    folder: Path, tokenizer: Tokenizer, *, layers: tuple[int, ...], max_length: int, precision: str
-) -> str:
-    """Return a digest of all that decides the vectors, and of nothing else: not of the folder's place.
-
-    Parameters
-    ----------
-    folder
-        The encoder's folder, whose weights and config.json are digested.
-    tokenizer
-        Digested as it is used, whichever files it was made from.
-    layers
-        Resolved layers, in their order.
-    max_length, precision
-        As used.
-    """
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return digest_of(
-        FEATURES_VERSION,
-        [file_sha256(path) for path in weight_files(folder)],
-        {key: value for key, value in config.items() if key not in VOLATILE},
-        tokenizer.to_str(),
-        layers,
-        max_length,
-        precision,
-    )
+    positions = getattr(model.config, "max_position_embeddings", None)
+    for module_name, module in model.named_modules():
+        if module_name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa's positions start behind its padding index.
+            positions = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return positions if isinstance(positions, int) and positions > 0 else None

@@ -5,14 +5,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
 
 from xingping.errors import EncoderError, SettingsError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 __all__ = ["load_model", "load_tokenizer"]
 
@@ -20,7 +20,7 @@ UNUSED = ("pooler.", "position_ids")
 """Parameters that the states of tokens do not depend on, so that a checkpoint may lack them."""
 
 
-def load_model(folder: Path, name: str) -> PreTrainedModel:
+def load_model(folder: Path, name: str) -> "PreTrainedModel":
     """Load the weights of an encoder in float32, frozen and ready to infer.
 
     Parameters
@@ -35,6 +35,9 @@ def load_model(folder: Path, name: str) -> PreTrainedModel:
     EncoderError
         The weights are damaged or incomplete, or the model is not one that turns text into token states.
     """
+    import torch
+    from transformers import AutoConfig, AutoModel
+
     with _quiet(), _explained(f"encoder {name} cannot be loaded from {folder}"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if config.is_encoder_decoder:
@@ -73,7 +76,7 @@ def load_tokenizer(folder: Path, name: str, *, max_length: int) -> Tokenizer:
     SettingsError
         `max_length` leaves no room for a token beside the special ones.
     """
-    with _quiet(), _explained(f"the tokenizer of encoder {name} cannot be loaded from {folder}"):
+    with _explained(f"the tokenizer of encoder {name} cannot be loaded from {folder}"):
         tokenizer = _read_tokenizer(folder, name)
     added = tokenizer.num_special_tokens_to_add(is_pair=False)
     if max_length <= added:
@@ -88,7 +91,12 @@ def _read_tokenizer(folder: Path, name: str) -> Tokenizer:
     if (folder / "tokenizer.json").is_file():
         # Taken as it stands: the classes of transformers build some tokenizers anew and drop their normaliser.
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    built: Any = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True, trust_remote_code=False)
+    from transformers import AutoTokenizer
+
+    with _quiet():
+        built: Any = AutoTokenizer.from_pretrained(
+            folder, use_fast=True, local_files_only=True, trust_remote_code=False
+        )
     if not built.is_fast:
         raise EncoderError(
             f"the tokenizer of encoder {name} is not a fast one, so the places of its tokens are unknown; "
@@ -101,6 +109,8 @@ def _read_tokenizer(folder: Path, name: str) -> Tokenizer:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hush transformers: what its reports say, this module says in one line where it matters."""
+    from transformers.utils import logging
+
     reports: Any = logging  # without annotations
     level, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
     reports.set_verbosity_error()

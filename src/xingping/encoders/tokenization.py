@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-__all__ = ["TokenizedTexts", "tokenize"]
+__all__ = ["TokenizedTexts", "count_content", "tokenize"]
 
 CHUNK = 4096
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -70,6 +70,18 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> TokenizedTexts:
         offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         n_truncated=n_truncated,
     )
+
+
+def count_content(tokenizer: Tokenizer, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number of tokens of each text, those that the tokenizer adds left out, shape (texts,)."""
+    counts = np.zeros(len(texts), dtype=np.int64)
+    for start in range(0, len(texts), CHUNK):
+        chunk = [LONE_SURROGATE.sub("\ufffd", text) for text in texts[start : start + CHUNK]]
+        encodings = tokenizer.encode_batch_fast(chunk)  # without the places of the tokens
+        counts[start : start + CHUNK] = [
+            len(encoding.ids) - sum(encoding.special_tokens_mask) for encoding in encodings
+        ]
+    return counts
 
 
 def _spans(text: str, encoding: Encoding) -> list[tuple[int, int]]:
