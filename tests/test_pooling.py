@@ -39,3 +39,17 @@ def test_padding_changes_nothing_and_an_empty_review_is_finite(name):
 def test_mean_and_cls_by_hand():
     assert MeanPooling(4)(VALUES, MASK, CLS).vector.tolist() == [[2.0, 3.0, 4.0, 5.0], [0.0] * 4]
     assert ClsPooling(4)(VALUES, MASK, CLS).vector.tolist() == CLS.tolist()
+
+
+@pytest.mark.parametrize("name", ["self_attention", "mean", "cls"])
+def test_in_bf16_vectors_are_close_and_attention_stays_float32(name):
+    torch.manual_seed(0)
+    pooling = make_pooling(4, HeadSettings(pooling=name, n_hops=2, attention_dim=3))
+    values, mask = torch.randn(2, 3, 4), torch.tensor([[True, True, False], [True, True, True]])
+    exact = pooling(values, mask, CLS)
+    rounded = pooling(values.bfloat16(), mask, CLS.bfloat16())
+    assert rounded.vector.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.vector.float(), exact.vector, atol=0.05, rtol=0.05)
+    if name == "self_attention":
+        assert rounded.attention.dtype == torch.float32
+        torch.testing.assert_close(rounded.attention.sum(2), torch.ones(2, 2))

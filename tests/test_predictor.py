@@ -6,7 +6,12 @@ import pytest
 
 from toy import BAD, GOOD
 from xingping import RatingPredictor, explain
+from xingping.config import FeatureSettings
 from xingping.errors import EncoderError, InputError, RunDirectoryError, SettingsError
+from xingping.features import StoredFeatures
+from xingping.predictor import MODEL_FORMAT
+from xingping.segmentation import Segmenter
+from xingping.word_pooling import pool_words
 
 TEXTS = [f"片子里的人{GOOD}看过了", f"都{BAD}看过", "", f"片子里的人{GOOD}看过了"]
 
@@ -42,6 +47,34 @@ def test_a_batch_equals_one_by_one_and_chunks_change_nothing(predictor, monkeypa
     np.testing.assert_allclose(together.expected, alone, atol=0.02)
     monkeypatch.setattr("xingping.predictor.CHUNK_TEXTS", 1)
     np.testing.assert_allclose(predictor.predict(TEXTS).expected, together.expected, atol=0.02)
+
+
+def test_stored_features_give_one_by_one_what_they_give_together(predictor):
+    features = StoredFeatures.of(predictor.encoder.encode([*TEXTS, *(TEXTS[0][:length] for length in range(1, 9))]))
+    together = predictor.predict_features(features)
+    for index in range(len(features)):
+        alone = predictor.predict_features(features.take([index]))
+        np.testing.assert_allclose(alone.probabilities[0], together.probabilities[index], atol=1e-6)
+
+
+def test_a_head_of_words_sees_words(predictor):
+    card = predictor.card.model_copy(update={"features": FeatureSettings(unit="word")})
+    of_words = RatingPredictor(card, predictor.head, predictor.encoder)
+    ratings = of_words.predict(TEXTS, attention=True)
+    segmenter = Segmenter(card.segmentation)
+    for text, attention in zip(TEXTS, ratings.attention, strict=True):
+        assert attention.spans.tolist() == segmenter.pieces(text).tolist()
+    distinct = list(dict.fromkeys(TEXTS))
+    pooled = pool_words(predictor.encoder.encode(distinct), distinct, segmenter)
+    expected = of_words.predict_features(StoredFeatures.of(pooled)).expected
+    np.testing.assert_allclose(ratings.expected, expected[[distinct.index(text) for text in TEXTS]], atol=1e-6)
+    assert not np.allclose(ratings.expected, predictor.predict(TEXTS).expected)
+
+
+def test_the_card_leaves_no_choice_of_the_encoder(predictor):
+    encoder = predictor.card.encoder
+    assert "auto" not in (encoder.precision, encoder.runtime)
+    assert encoder.layers == predictor.encoder.layers
 
 
 def test_equal_texts_get_equal_ratings_and_nothing_gets_nothing(predictor):
@@ -102,7 +135,7 @@ def test_what_cannot_be_loaded_says_why(bundle, tmp_path):
     change_card(bundle, format=99)
     with pytest.raises(RunDirectoryError, match="is of format 99"):
         RatingPredictor.load(bundle)
-    change_card(bundle, format=1, surprise=True)
+    change_card(bundle, format=MODEL_FORMAT, surprise=True)
     with pytest.raises(SettingsError, match="setting surprise"):
         RatingPredictor.load(bundle)
 

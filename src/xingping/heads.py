@@ -6,32 +6,45 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from xingping.batches import BatchLoader, FeatureBatch
 from xingping.config import HeadSettings, Task
 from xingping.features import StoredFeatures
-from xingping.pooling import make_pooling
+from xingping.pooling import StructuredSelfAttention, make_pooling
 from xingping.ratings import NUM_CLASSES, to_classes
 
-__all__ = ["FeatureBatch", "HeadOutput", "RatingHead"]
+__all__ = ["DropoutMasks", "HeadOutput", "RatingHead", "Standardise"]
 
 
 STANDARDISED_TEXTS = 2000
 """Texts whose tokens are enough to measure mean and deviation on."""
 
+MASK_LEVELS = 2**16
+"""Dropout is drawn with this many levels, 16 random bits an element."""
 
-class FeatureBatch(NamedTuple):
-    """Padded features of some reviews."""
 
-    values: Tensor  # (batch, tokens, dim) float32
-    mask: Tensor  # (batch, tokens) bool, True on a token
-    cls: Tensor  # (batch, dim) float32
+class DropoutMasks(NamedTuple):
+    """What dropout keeps of one batch: 1, or 0 for what it drops.
 
-    @classmethod
-    def load(cls, features: StoredFeatures, indices: np.ndarray) -> Self:
-        """Copy some texts out of the store, as float32."""
-        values, lengths, cls_vectors = features.padded(indices)
-        mask = torch.arange(values.shape[1]) < torch.from_numpy(lengths).unsqueeze(1)
-        return cls(torch.from_numpy(values).float(), mask, torch.from_numpy(cls_vectors).float())
+    Drawn apart from the network, ahead of time on another thread, and from a generator of the batch's own: so a
+    batch gets the same masks wherever and whenever it is trained.
+    """
+
+    pooled: Tensor  # (batch, pooling.out_dim)
+    hidden: Tensor  # (batch, hidden_dim)
+
+    def take(self, rows: slice) -> Self:
+        """Return the masks of some of the reviews."""
+        return type(self)(*(mask[rows] for mask in self))
+
+    def pin(self) -> Self:
+        """Move to memory that a GPU can read while the CPU works on."""
+        return type(self)(*(mask.pin_memory() for mask in self))
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device, without waiting where the memory is pinned."""
+        return type(self)(*(mask.to(device, non_blocking=True) for mask in self))
 
 
 class HeadOutput(NamedTuple):
@@ -39,7 +52,7 @@ class HeadOutput(NamedTuple):
 
     scores: Tensor  # (batch, 5) logits of the classes, or (batch, 1) the rating as a real number
     vector: Tensor  # (batch, hidden_dim), the review as the head sees it
-    attention: Tensor | None  # (batch, hops, tokens)
+    attention: Tensor | None  # (batch, hops, longest), 0 behind the end of a review
 
 
 class Standardise(nn.Module):
@@ -67,8 +80,8 @@ class Standardise(nn.Module):
             self.scale.copy_(torch.from_numpy(1 / np.maximum(tokens.std(axis=0), 1e-4)))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Scale vectors, (..., dim)."""
-        return (values - self.mean) * self.scale
+        """Scale vectors, (..., dim), of any type to float32, as `batches.BatchLoader` does on the way."""
+        return torch.addcmul(-self.mean * self.scale, values.float(), self.scale)
 
 
 class RatingHead(nn.Module):
@@ -87,15 +100,22 @@ class RatingHead(nn.Module):
     def __init__(self, dim: int, settings: HeadSettings, task: Task) -> None:
         super().__init__()
         self.task = task
+        # Dropout in levels, so that what is kept is scaled by exactly its probability.
+        self.kept_levels = MASK_LEVELS - round(settings.dropout * MASK_LEVELS)
         self.standardise = Standardise(dim)
         self.pooling = make_pooling(dim, settings)
-        self.hidden = nn.Sequential(
-            nn.Dropout(settings.dropout),
-            nn.Linear(self.pooling.out_dim, settings.hidden_dim),
-            nn.ReLU(),
-        )
-        self.dropout = nn.Dropout(settings.dropout)
+        self.hidden = nn.Linear(self.pooling.out_dim, settings.hidden_dim)
         self.output = nn.Linear(settings.hidden_dim, NUM_CLASSES if task == "classification" else 1)
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether training drops anything."""
+        return self.kept_levels < MASK_LEVELS
+
+    @property
+    def attends(self) -> bool:
+        """Whether the head says where it looked."""
+        return isinstance(self.pooling, StructuredSelfAttention)
 
     def start_from(self, features: StoredFeatures, ratings: NDArray[np.int64]) -> None:
         """Fit what is not learned by gradient: the standardisation, and an output that gives the ratings' shares.
@@ -114,9 +134,43 @@ class RatingHead(nn.Module):
                 counts = np.bincount(to_classes(ratings), minlength=NUM_CLASSES) + 1.0
                 self.output.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
-    def forward(self, batch: FeatureBatch) -> HeadOutput:
-        """Score a batch."""
-        values = self.standardise(batch.values)  # (batch, tokens, dim)
-        pooled = self.pooling(values, batch.mask, self.standardise(batch.cls))
-        vector = self.hidden(pooled.vector)
-        return HeadOutput(self.output(self.dropout(vector)), vector, pooled.attention)
+    def draw_masks(
+        self, random: np.random.BitGenerator, batch: int, dtype: torch.dtype = torch.float32
+    ) -> DropoutMasks:
+        """Draw what dropout keeps of a batch before the hidden layer, in the type of the batch, and after it."""
+        widths = (self.hidden.in_features, self.hidden.out_features)
+        drawn = np.asarray(random.random_raw(-(-batch * sum(widths) // 4)), dtype="<u8").view("<u2")
+        kept = (drawn[: batch * sum(widths)] < self.kept_levels).reshape(batch, -1)
+        pooled, hidden = np.split(kept, [widths[0]], axis=1)
+        return DropoutMasks(_as_numbers(pooled, dtype), _as_numbers(hidden, torch.float32))
+
+    def loader(self, dtype: torch.dtype = torch.float32, slots: int = 0) -> BatchLoader:
+        """Return what loads batches for this head, once it is fitted."""
+        return BatchLoader(self.standardise.mean, self.standardise.scale, dtype, slots)
+
+    def forward(self, batch: FeatureBatch, masks: DropoutMasks | None = None) -> HeadOutput:
+        """Score a batch.
+
+        Parameters
+        ----------
+        batch
+            From `loader`. In the type of its values the large matrices are multiplied; weights, scores and what is
+            added up stay float32.
+        masks
+            What dropout keeps; None keeps everything, as one rates.
+        """
+        pooled, attention = self.pooling(*batch)
+        kept = 1.0 if masks is None else self.kept_levels / MASK_LEVELS
+        if masks is not None:
+            pooled = pooled * masks.pooled
+        hidden = F.linear(pooled, self.hidden.weight.to(pooled.dtype)).float() / kept + self.hidden.bias
+        vector = torch.relu(hidden)  # (batch, hidden_dim)
+        dropped = vector if masks is None else vector * masks.hidden / kept
+        return HeadOutput(self.output(dropped), vector, attention)
+
+
+def _as_numbers(kept: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:
+    """Return 0 and 1 in a type; NumPy has no bfloat16, but knows the bits of its 1."""
+    if dtype == torch.bfloat16:
+        return torch.from_numpy(kept.astype(np.int16) * np.int16(0x3F80)).view(torch.bfloat16)
+    return torch.from_numpy(kept.astype(np.float32))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from xingping.config import HeadSettings
 
@@ -51,9 +52,10 @@ class StructuredSelfAttention(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:  # noqa: ARG002 - one signature for all
         """Pool a batch."""
-        scores = self.W_s2(torch.tanh(self.W_s1(values)))  # (batch, tokens, hops)
+        hidden = torch.tanh(F.linear(values, self.W_s1.weight.to(values.dtype)))  # (batch, tokens, d_a)
+        scores = self.W_s2(hidden.float())  # (batch, tokens, hops), float32 whatever the values are
         A = masked_softmax(scores.transpose(1, 2), mask.unsqueeze(1))  # (batch, hops, tokens)
-        M = A @ values  # (batch, hops, dim)
+        M = A.to(values.dtype) @ values  # (batch, hops, dim)
         return Pooled(M.flatten(1), A)
 
 
@@ -67,7 +69,7 @@ class MeanPooling(nn.Module):
     def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:  # noqa: ARG002 - one signature for all
         """Pool a batch."""
         weights = mask / mask.sum(1, keepdim=True).clamp(min=1)  # (batch, tokens)
-        return Pooled((weights.unsqueeze(1) @ values).squeeze(1), None)
+        return Pooled((weights.unsqueeze(1).to(values.dtype) @ values).squeeze(1), None)
 
 
 class ClsPooling(nn.Module):

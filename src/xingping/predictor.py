@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -16,26 +15,28 @@ from xingping.cleaning import clean_text
 from xingping.config import (
     CleaningSettings,
     EncoderSettings,
+    FeatureSettings,
     HeadSettings,
     SegmentationSettings,
     Settings,
     Task,
 )
-from xingping.encoders import FrozenEncoder
+from xingping.encoders import FrozenEncoder, TokenFeatures
 from xingping.errors import EncoderError, InputError, RunDirectoryError
 from xingping.features import StoredFeatures
-from xingping.heads import FeatureBatch, RatingHead
+from xingping.heads import RatingHead
 from xingping.metrics import decide, expected_rating, round_rating
 from xingping.ratings import NUM_CLASSES
+from xingping.scoring import head_outputs
+from xingping.segmentation import Segmenter
+from xingping.word_pooling import pool_words
 
 __all__ = ["Attention", "ModelCard", "RatingPredictor", "Ratings"]
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 
 BUNDLED_LAYERS = (9, 11)
 """Layers of the bundled encoder that rated best on validation; its last one was trained for whole sentences."""
-
-BATCH_SIZE = 256
 
 CHUNK_TEXTS = 4096
 """Texts whose features are in memory at one time while rating."""
@@ -55,6 +56,9 @@ class Attention:
 
     weights: NDArray[np.float32]
     spans: NDArray[np.int32]
+
+
+_NOWHERE = Attention(np.zeros((0, 0), dtype=np.float32), np.zeros((0, 2), dtype=np.int32))
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,17 @@ class Ratings:
 
 
 class ModelCard(Settings):
-    """What a bundle's `model.json` holds."""
+    """What a bundle's `model.json` holds.
+
+    `encoder` leaves nothing to be chosen: its layers, precision and runtime are those that were used, so that the
+    same encoder is loaded where `auto` would choose another.
+    """
 
     format: int
     task: Task
     encoder: EncoderSettings
     encoder_fingerprint: str
+    features: FeatureSettings = FeatureSettings()
     dim: int
     head: HeadSettings
     cleaning: CleaningSettings
@@ -135,6 +144,7 @@ class RatingPredictor:
         self.card = card
         self.head = head.eval()
         self._encoder = encoder
+        self._segmenter: Segmenter | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, task: Task | None = None) -> "RatingPredictor":
@@ -235,17 +245,32 @@ class RatingPredictor:
         distinct = list(dict.fromkeys(cleaned))
         parts = []
         for start in range(0, max(1, len(distinct)), CHUNK_TEXTS):
-            features = self.encoder.encode(distinct[start : start + CHUNK_TEXTS], progress=progress)
+            features = self._encode(distinct[start : start + CHUNK_TEXTS], progress)
             parts.append(self.predict_features(StoredFeatures.of(features), attention=attention))
         place = {text: index for index, text in enumerate(distinct)}
         return Ratings.join(parts).take([place[text] for text in cleaned])
 
+    def _encode(self, texts: list[str], progress: Callable[[int], None] | None) -> TokenFeatures:
+        """Encode cleaned texts in the unit that the head was trained on."""
+        features = self.encoder.encode(texts, progress=progress)
+        if self.card.features.unit == "token":
+            return features
+        self._segmenter = self._segmenter or Segmenter(self.card.segmentation)
+        return pool_words(features, texts, self._segmenter)
+
     def predict_features(self, features: StoredFeatures, *, attention: bool = False) -> Ratings:
         """Rate texts whose features are stored."""
-        scores, _, weights = self._run(features, attention=attention)
-        looked = None
-        if weights is not None:
-            looked = tuple(Attention(weight, features.spans(index)) for index, weight in enumerate(weights))
+        scores = np.zeros((len(features), self.head.output.out_features), dtype=np.float32)
+        looked: list[Attention] | None = [_NOWHERE] * len(features) if attention and self.head.attends else None
+        for indices, output in head_outputs(self.head, features):
+            scores[indices] = output.scores.numpy()
+            if looked is not None and output.attention is not None:
+                for index, weights in zip(indices.tolist(), output.attention.numpy(), strict=True):
+                    spans = features.spans(index)
+                    looked[index] = Attention(weights[:, : len(spans)], spans)
+        return self._ratings(scores, None if looked is None else tuple(looked))
+
+    def _ratings(self, scores: NDArray[np.float32], looked: tuple[Attention, ...] | None) -> Ratings:
         if self.task == "regression":
             expected = scores[:, 0].astype(np.float64).clip(1, NUM_CLASSES)
             return Ratings(round_rating(expected), expected, None, looked)
@@ -255,34 +280,21 @@ class RatingPredictor:
 
     def vectors(self, features: StoredFeatures) -> NDArray[np.float32]:
         """Return the head's hidden vector of each text, (texts, hidden_dim)."""
-        return self._run(features, attention=False)[1]
-
-    def _run(
-        self, features: StoredFeatures, *, attention: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.float32]] | None]:
-        n = len(features)
-        scores = np.zeros((n, self.head.output.out_features), dtype=np.float32)
-        vectors = np.zeros((n, self.head.output.in_features), dtype=np.float32)
-        weights: list[NDArray[np.float32]] | None = None
-        if attention and self.card.head.pooling == "self_attention":
-            weights = [np.empty((0, 0), dtype=np.float32)] * n
-        with torch.inference_mode():
-            for indices in features.batches(BATCH_SIZE):
-                output = self.head(FeatureBatch.load(features, indices))
-                scores[indices] = output.scores.numpy()
-                vectors[indices] = output.vector.numpy()
-                if weights is not None:
-                    lengths = features.lengths[indices]
-                    for index, row, length in zip(indices, output.attention.numpy(), lengths, strict=True):
-                        weights[index] = row[:, :length]
-        return scores, vectors, weights
+        vectors = np.zeros((len(features), self.head.output.in_features), dtype=np.float32)
+        for indices, output in head_outputs(self.head, features):
+            vectors[indices] = output.vector.numpy()
+        return vectors
 
 
 def load_encoder(settings: EncoderSettings) -> FrozenEncoder:
     """Load the encoder that settings name, with its best layers where they name none."""
     layers = settings.layers or (BUNDLED_LAYERS if settings.name == "bundled" else (-1,))
     return FrozenEncoder.load(
-        settings.name, precision=settings.precision, layers=layers, max_length=settings.max_length
+        settings.name,
+        precision=settings.precision,
+        runtime=settings.runtime,
+        layers=layers,
+        max_length=settings.max_length,
     )
 
 

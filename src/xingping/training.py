@@ -1,31 +1,61 @@
-"""Train a head on stored features, with early stopping on the validation split."""
+"""Train a head on stored features, with early stopping on the validation split.
+
+Nothing random is kept from step to step: the order of an epoch follows from the seed and the epoch, the dropout of a
+batch from the seed, the epoch and the batch, the learning rate from the step. So a training that goes on from its
+checkpoint gives, byte for byte, what it would have given undisturbed; and several processes drop what one would.
+"""
 
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from xingping.artifacts import fingerprint
+from xingping.batches import FeatureBatch
+from xingping.checkpoints import (
+    pack_checkpoint,
+    read_checkpoint,
+    remove_checkpoint,
+    unpack_checkpoint,
+    write_checkpoint,
+)
 from xingping.config import HeadSettings, Task, TrainingSettings
+from xingping.encoders.hardware import choose_device, has_native_bf16
+from xingping.epochs import Portion, load_portions, slots, training_order
 from xingping.features import StoredFeatures
-from xingping.heads import FeatureBatch, RatingHead
+from xingping.heads import DropoutMasks, HeadOutput, RatingHead
 from xingping.losses import rating_loss, redundancy_penalty
 from xingping.metrics import confusion_matrix, round_rating, within_one
+from xingping.ranks import Ranks
 from xingping.ratings import to_ratings
+from xingping.schedule import one_cycle
+from xingping.scoring import head_scores
 
 __all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "train_head"]
 
 logger = logging.getLogger(__name__)
 
-WINDOW_BATCHES = 50
-"""Batches whose reviews are sorted by length together: little padding, and still shuffled."""
+LONGEST_GRADIENT = 1.0
+"""Norm to which longer gradients are cut."""
 
-WARM_UP = 0.05
-"""Share of all steps over which the learning rate rises."""
+NORM_EPSILON = 1e-6
+
+CHECKPOINT_SECONDS = 30.0
+
+DIGESTED_TEXTS = 100
+"""Texts whose vectors tell one data set from another, beside the lengths and the ratings of all."""
+
+ORDER, DROPOUT = 0, 1
+"""What is drawn from the seed."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +64,14 @@ class LabelledFeatures:
 
     features: StoredFeatures
     ratings: NDArray[np.int64]
+
+    def digest(self) -> str:
+        """Return a digest that another data set does not have."""
+        digest = blake2b(self.ratings.tobytes(), digest_size=16)
+        digest.update(self.features.lengths.tobytes())
+        step = max(1, len(self.ratings) // DIGESTED_TEXTS)
+        digest.update(self.features.packed(np.arange(0, len(self.ratings), step)).values.tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -70,9 +108,13 @@ def train_head(
     settings: TrainingSettings,
     *,
     seed: int,
+    checkpoint: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TrainedHead:
     """Train a head until its validation loss stops falling, and return its best state.
+
+    Where `torch.distributed` is set up, every process calls this with the same arguments; each takes its share of
+    every batch, and all return the same head.
 
     Parameters
     ----------
@@ -84,91 +126,229 @@ def train_head(
         The network, and how it is trained.
     seed
         Decides the first weights, the order of the reviews and the dropout; two runs on one machine agree.
+    checkpoint
+        File to go on from where it is there and belongs to the same training, written at the end of each epoch and
+        every half a minute, and removed at the end.
     progress
-        Called with the number of reviews seen since the last call.
+        Called with the number of reviews seen since the last call, by this and all other processes together.
+
+    Raises
+    ------
+    OutputError
+        The checkpoint cannot be written.
     """
-    torch.manual_seed(seed)
-    head = RatingHead(train.features.dim, head_settings, task)
-    head.start_from(train.features, train.ratings)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    steps = settings.epochs * -(-len(train.ratings) // settings.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.learning_rate, total_steps=steps + 1, pct_start=WARM_UP
-    )
-    rng = np.random.default_rng(seed)
-    result = TrainedHead(head)
-    best_loss, best_state = np.inf, {}
-    for number in range(1, settings.epochs + 1):
-        start = time.perf_counter()
-        head.train()
-        losses = []
-        for indices in training_batches(train.features.lengths, settings.batch_size, rng):
-            batch = FeatureBatch.load(train.features, indices)
-            output = head(batch)
-            loss = rating_loss(output, torch.from_numpy(train.ratings[indices]), task)
-            losses.append(loss.item() * len(indices))
-            if output.attention is not None and head_settings.penalty:
-                loss = loss + head_settings.penalty * redundancy_penalty(output.attention)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            if progress:
-                progress(len(indices))
-        train_loss = sum(losses) / len(train.ratings)
-        epoch = _validate(head, valid, number, train_loss, settings.batch_size, start)
-        result.epochs.append(epoch)
-        logger.info("%s %s", task, epoch)
-        if epoch.valid_loss < best_loss:
-            best_loss, result.best_epoch = epoch.valid_loss, number
-            best_state = {name: value.clone() for name, value in head.state_dict().items()}
-        elif number - result.best_epoch >= settings.patience:
-            break
-    head.load_state_dict(best_state)
-    head.eval()
-    return result
+    return _Training(task, train, valid, head_settings, settings, seed, checkpoint, progress).run()
 
 
-def training_batches(
-    lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Yield every index once, shuffled, in batches of similar length."""
-    order = rng.permutation(len(lengths))
-    window = batch_size * WINDOW_BATCHES
-    batches = []
-    for start in range(0, len(order), window):
-        part = order[start : start + window]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
-    for place in rng.permutation(len(batches)):
-        yield batches[place]
+class _Item(NamedTuple):
+    """What one step needs."""
+
+    batch: FeatureBatch
+    masks: DropoutMasks | None
+    ratings: Tensor  # (batch,)
+    of: int  # reviews of the batch in all processes
 
 
-def _validate(
-    head: RatingHead, valid: LabelledFeatures, number: int, train_loss: float, batch_size: int, start: float
-) -> Epoch:
-    head.eval()
-    loss = 0.0
-    expected = np.empty(len(valid.ratings))
-    predicted = np.empty(len(valid.ratings), dtype=np.int64)
-    with torch.inference_mode():
-        for indices in valid.features.batches(batch_size):
-            output = head(FeatureBatch.load(valid.features, indices))
-            loss += rating_loss(output, torch.from_numpy(valid.ratings[indices]), head.task).item() * len(indices)
-            if head.task == "regression":
-                expected[indices] = output.scores[:, 0].numpy()
-                predicted[indices] = round_rating(expected[indices])
-            else:
-                predicted[indices] = to_ratings(output.scores.argmax(1).numpy())
-                expected[indices] = predicted[indices]
-    confusion = confusion_matrix(valid.ratings, predicted)
-    return Epoch(
-        epoch=number,
-        train_loss=train_loss,
-        valid_loss=loss / len(valid.ratings),
-        valid_accuracy=float(np.trace(confusion) / len(valid.ratings)),
-        valid_accuracy_within_one=within_one(confusion),
-        valid_mae=float(np.abs(expected - valid.ratings).mean()),
-        seconds=round(time.perf_counter() - start, 3),
-    )
+class _Training:
+    """One training: where it is, and its steps."""
+
+    def __init__(
+        self,
+        task: Task,
+        train: LabelledFeatures,
+        valid: LabelledFeatures,
+        head_settings: HeadSettings,
+        settings: TrainingSettings,
+        seed: int,
+        checkpoint: Path | None,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self.train, self.valid = train, valid
+        self.settings, self.penalty, self.seed = settings, head_settings.penalty, seed
+        self.progress = progress or (lambda _done: None)
+        self.ranks = Ranks.here()
+        self.device = torch.device(choose_device(None))
+        self.dtype = _products(settings.precision, self.device.type)
+        torch.manual_seed(seed)
+        self.head = RatingHead(train.features.dim, head_settings, task)
+        self.head.start_from(train.features, train.ratings)
+        self.head.to(self.device)
+        self.result = TrainedHead(self.head)
+        self.parameters = dict(self.head.named_parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.batches = -(-len(train.ratings) // settings.batch_size)
+        self.best_loss: float | None = None
+        self.best_state: dict[str, Tensor] = {}
+        self.epoch, self.batch, self.seen, self.seconds = 1, 0, 0, 0.0
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.checkpoint = checkpoint
+        if checkpoint is not None:
+            self.key = fingerprint(
+                task, head_settings.model_dump(), settings.model_dump(), seed, str(self.dtype), self.device.type,
+                train.digest(), valid.digest(), torch.__version__,
+            )  # fmt: skip
+            self._go_on(checkpoint)
+
+    def run(self) -> TrainedHead:
+        """Train to the end."""
+        while self.epoch <= self.settings.epochs and not self._is_enough():
+            self._run_epoch()
+        self.head.load_state_dict(self.best_state)
+        self.head.cpu().eval()
+        if self.checkpoint is not None and self.ranks.rank == 0:
+            remove_checkpoint(self.checkpoint)
+        return self.result
+
+    def _is_enough(self) -> bool:
+        return bool(self.result.epochs) and self.epoch - 1 - self.result.best_epoch >= self.settings.patience
+
+    def _run_epoch(self) -> None:
+        start = saved = time.perf_counter()
+        before = self.seconds
+        for item in self._items():
+            self._step(item)
+            self.batch += 1
+            self.seen += item.of
+            self.progress(item.of)
+            now = time.perf_counter()
+            self.seconds = before + now - start
+            if now - saved >= CHECKPOINT_SECONDS:
+                self._save()
+                saved = now
+        epoch = self._validate()
+        self.seconds = before + time.perf_counter() - start
+        self.result.epochs.append(Epoch(**epoch, seconds=round(self.seconds, 3)))
+        logger.info("%s %s", self.head.task, self.result.epochs[-1])
+        if self.best_loss is None or epoch["valid_loss"] < self.best_loss:
+            self.best_loss, self.result.best_epoch = epoch["valid_loss"], self.epoch
+            self.best_state = {name: value.clone() for name, value in self.head.state_dict().items()}
+        self.epoch, self.batch, self.seen, self.seconds = self.epoch + 1, 0, 0, 0.0
+        self.loss_sum.zero_()
+        self._save()
+
+    def _items(self) -> Iterator[_Item]:
+        """Yield what the steps of the epoch need, from where it is."""
+        order = training_order(
+            self.train.features, self.settings.batch_size, np.random.Generator(self._random(ORDER, self.epoch))
+        )
+        ahead = self.device.type != "cpu"
+        loader = self.head.loader(self.dtype, slots=slots(ahead=ahead))
+        numbers = iter(range(self.batch, self.batches))
+        has_dropout = self.head.has_dropout
+
+        def load(portion: Portion) -> _Item:
+            share, of = self.ranks.share, len(portion.indices)
+            indices = portion.indices[share]
+            batch, masks = loader.load(self.train.features, indices), None
+            number = next(numbers)
+            if has_dropout:
+                masks = self.head.draw_masks(self._random(DROPOUT, self.epoch, number), of, self.dtype).take(share)
+            item = _Item(batch, masks, torch.from_numpy(self.train.ratings[indices]), of)
+            return _pinned(item) if ahead else item
+
+        return load_portions(islice(order, self.batch, None), load, self.train.features, ahead=ahead)
+
+    def _random(self, *what: int) -> np.random.SFC64:
+        return np.random.SFC64([self.seed, *what])
+
+    def _step(self, item: _Item) -> None:
+        rate, momentum = one_cycle(self.step, self.settings.epochs * self.batches, self.settings.learning_rate)
+        for group in self.optimizer.param_groups:
+            group["lr"], group["betas"] = rate, (momentum, group["betas"][1])
+        batch, masks = item.batch.to(self.device), None if item.masks is None else item.masks.to(self.device)
+        output: HeadOutput = self.head(batch, masks)
+        ratings = item.ratings.to(self.device, non_blocking=True)
+        loss = rating_loss(output, ratings, self.head.task, of=item.of)
+        loss_sum = loss.detach() * item.of
+        if output.attention is not None and self.penalty:
+            loss = loss + self.penalty * redundancy_penalty(output.attention, of=item.of)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+        self.ranks.sum([*gradients, loss_sum])
+        # What cuts long gradients is handed to the optimizer, as AMP's scaler does: one pass less over all weights.
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.optimizer.grad_scale = ((norm + NORM_EPSILON) / LONGEST_GRADIENT).clamp(min=1.0)  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.loss_sum += loss_sum
+
+    @property
+    def step(self) -> int:
+        """Steps done since the beginning."""
+        return (self.epoch - 1) * self.batches + self.batch
+
+    def _validate(self) -> dict[str, Any]:
+        """Measure on the validation split; each process rates its share of it."""
+        share, ratings, task = self.ranks.share, self.valid.ratings, self.head.task
+        mine = np.arange(len(ratings))[share]
+        scores = torch.zeros(len(ratings), self.head.output.out_features)
+        scores[mine] = torch.from_numpy(head_scores(self.head, self.valid.features.take(mine)))
+        self.ranks.sum([scores])
+        output = HeadOutput(scores.double(), scores, None)
+        expected = scores[:, 0].double().numpy() if task == "regression" else to_ratings(scores.argmax(1).numpy())
+        predicted = round_rating(expected) if task == "regression" else expected
+        confusion = confusion_matrix(ratings, predicted)
+        return {
+            "epoch": self.epoch,
+            "train_loss": self.loss_sum.item() / len(self.train.ratings),
+            "valid_loss": rating_loss(output, torch.from_numpy(ratings), task).item(),
+            "valid_accuracy": float(np.trace(confusion) / len(ratings)),
+            "valid_accuracy_within_one": within_one(confusion),
+            "valid_mae": float(np.abs(expected - ratings).mean()),
+        }
+
+    def _save(self) -> None:
+        if self.checkpoint is None or self.ranks.rank != 0:
+            return
+        tensors = {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
+        for name, parameter in self.parameters.items():
+            for part, value in self.optimizer.state[parameter].items():
+                tensors[f"adam.{name}.{part}"] = value
+        record = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "seen": self.seen,
+            "seconds": self.seconds,
+            "loss_sum": self.loss_sum.item(),
+            "best_loss": self.best_loss,
+            **self.result.history(),
+        }
+        write_checkpoint(self.checkpoint, pack_checkpoint(self.key, tensors, record))
+
+    def _go_on(self, path: Path) -> None:
+        """Take up the state that a checkpoint holds, if one is there and fits."""
+        found = self.ranks.first(read_checkpoint(path) if self.ranks.rank == 0 else None)
+        content = None if found is None else unpack_checkpoint(found, self.key, path)
+        if content is None:
+            return
+        tensors, record = content
+        self.head.load_state_dict(_named(tensors, "head."))
+        self.best_state = _named(tensors, "best.")
+        for name, parameter in self.parameters.items():
+            state = _named(tensors, f"adam.{name}.")
+            self.optimizer.state[parameter] = {part: value.to(self.device) for part, value in state.items()}
+        self.epoch, self.batch = record["epoch"], record["batch"]
+        self.seen, self.seconds = record["seen"], record["seconds"]
+        self.loss_sum.fill_(record["loss_sum"])
+        self.best_loss, self.result.best_epoch = record["best_loss"], record["best_epoch"]
+        self.result.epochs = [Epoch(**epoch) for epoch in record["epochs"]]
+        logger.info("going on from %s: epoch %d, batch %d", path, self.epoch, self.batch)
+        self.progress(len(self.result.epochs) * len(self.train.ratings) + self.seen)
+
+
+def _products(precision: str, device: str) -> torch.dtype:
+    """Return the type in which large matrices are multiplied."""
+    wanted = precision == "bf16" or (precision == "auto" and has_native_bf16(device))
+    return torch.bfloat16 if wanted else torch.float32
+
+
+def _pinned(item: _Item) -> _Item:
+    masks = None if item.masks is None else item.masks.pin()
+    return item._replace(batch=item.batch.pin(), masks=masks, ratings=item.ratings.pin_memory())
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

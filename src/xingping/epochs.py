@@ -1,0 +1,149 @@
+"""In which order stored features are read, and reading them ahead of the work on them.
+
+A store may be larger than memory, so what is read is read in groups of shards, one group after the other, and the
+pages of a group are given back when it is done.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xingping.features import StoredFeatures
+
+__all__ = ["Portion", "load_portions", "rating_order", "slots", "training_order"]
+
+GROUP_SHARDS = 16
+"""Shards that are read together, in any order: some 65,000 texts."""
+
+WINDOW_BATCHES = 50
+"""Batches whose reviews are sorted by length together: little padding, and still shuffled."""
+
+AHEAD = 4
+"""Portions that are read before they are asked for."""
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Portion(NamedTuple):
+    """One batch to read."""
+
+    indices: NDArray[np.int64]
+    done: NDArray[np.int32] | None = None  # shards that nothing behind this batch reads
+
+
+def training_order(features: StoredFeatures, batch_size: int, rng: np.random.Generator) -> Iterator[Portion]:
+    """Yield every text once, shuffled, in batches of similar length.
+
+    Where the texts lie in more than `GROUP_SHARDS` shards, they are shuffled shard by shard, and then text by text
+    within groups of that many. All batches but the last are full.
+    """
+    lengths = features.lengths
+    left = np.zeros(0, dtype=np.int64)
+    groups = list(_groups(features.shards, rng))
+    for number, (group, done) in enumerate(groups, 1):
+        pool = np.concatenate([left, group[rng.permutation(len(group))]])
+        full = len(pool) if number == len(groups) else len(pool) // batch_size * batch_size
+        pool, left = pool[:full], pool[full:]  # what fills no batch goes along with the next group
+        window = batch_size * WINDOW_BATCHES
+        batches: list[NDArray[np.int64]] = []
+        for start in range(0, len(pool), window):
+            part = pool[start : start + window]
+            part = part[np.argsort(lengths[part], kind="stable")]
+            batches += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
+        yield from _portions([batches[place] for place in rng.permutation(len(batches))], done)
+
+
+def rating_order(features: StoredFeatures, batch_size: int) -> Iterator[Portion]:
+    """Yield every text once, in batches of similar length, group of shards by group."""
+    for group, done in _groups(features.shards):
+        order = group[np.argsort(features.lengths[group], kind="stable")]
+        yield from _portions([order[at : at + batch_size] for at in range(0, len(order), batch_size)], done)
+
+
+def _groups(
+    shards: NDArray[np.int32], rng: np.random.Generator | None = None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32] | None]]:
+    """Yield the texts of each group of shards; and the shards, where there are several groups."""
+    names = np.unique(shards)
+    if len(names) <= GROUP_SHARDS:
+        yield np.arange(len(shards)), None
+        return
+    by_shard = np.argsort(shards, kind="stable")
+    borders = np.append(np.searchsorted(shards[by_shard], names), len(shards))
+    places = np.arange(len(names)) if rng is None else rng.permutation(len(names))
+    for start in range(0, len(places), GROUP_SHARDS):
+        chosen = places[start : start + GROUP_SHARDS]
+        texts = np.concatenate([by_shard[borders[place] : borders[place + 1]] for place in chosen])
+        yield texts, names[chosen]
+
+
+def _portions(batches: list[NDArray[np.int64]], done: NDArray[np.int32] | None) -> Iterator[Portion]:
+    last = len(batches) - 1
+    for number, batch in enumerate(batches):
+        yield Portion(batch, done if number == last else None)
+
+
+def load_portions(
+    portions: Iterator[Portion], load: Callable[[Portion], T], features: StoredFeatures, *, ahead: bool
+) -> Iterator[T]:
+    """Yield what `load` gives for each portion, in order, and give back the shards that are done.
+
+    Parameters
+    ----------
+    portions
+        What to read.
+    load
+        Copies a portion out of the store.
+    features
+        The store's view that the portions index.
+    ahead
+        Whether to load on another thread, `AHEAD` portions early: right where another device computes. Where the
+        processor does, the two would only take the cores from each other; there, another thread reads just the pages
+        of a store that may not be in memory.
+    """
+    if ahead:
+        portions_and_loaded = read_ahead(portions, lambda portion: (portion, load(portion)))
+    else:
+        if len(np.unique(features.shards)) > GROUP_SHARDS:
+            portions = read_ahead(portions, lambda portion: _touch(features, portion))
+        portions_and_loaded = ((portion, load(portion)) for portion in portions)
+    for portion, loaded in portions_and_loaded:
+        if portion.done is not None:
+            features.release(portion.done)
+        yield loaded
+
+
+def slots(*, ahead: bool) -> int:
+    """Return how many portions are held at one time at the most."""
+    return AHEAD + 2 if ahead else 1
+
+
+def _touch(features: StoredFeatures, portion: Portion) -> Portion:
+    """Have the pages of a portion in memory."""
+    for index in portion.indices.tolist():
+        features.tokens(index)[:, :1].any()
+    return portion
+
+
+def read_ahead(items: Iterator[S], work: Callable[[S], T]) -> Iterator[T]:
+    """Yield what `work` gives for each item, in order, done on another thread while earlier ones are used.
+
+    At most `AHEAD` results wait to be asked for, beside the one in use and the one in the making.
+    """
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,42 @@
+"""The learning rate as a function of the step alone, so that a training can go on from any step."""
+
+import math
+
+__all__ = ["one_cycle"]
+
+WARM_UP = 0.05
+"""Share of all steps over which the learning rate rises."""
+
+FIRST, LAST = 1 / 25, 1 / 250_000
+"""Rates of the first and the last step, as shares of the peak."""
+
+MOMENTA = (0.85, 0.95)
+"""Momentum at the peak, and at the first and the last step."""
+
+
+def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
+    """Return learning rate and momentum of a step of the 1cycle policy (Smith and Topin 2018, arXiv 1708.07120).
+
+    The rate rises along a cosine from a low value to the peak and falls to nearly nothing; the momentum (beta1 of
+    Adam) moves the other way. The values are those of `torch.optim.lr_scheduler.OneCycleLR` with `steps + 1` steps.
+
+    Parameters
+    ----------
+    step
+        0 is the first.
+    steps
+        Steps of the whole training.
+    peak
+        Highest rate.
+    """
+    turn = WARM_UP * (steps + 1) - 1
+    low, high = MOMENTA
+    if step <= turn:
+        risen = step / turn if turn > 0 else 1.0
+        return _cosine(peak * FIRST, peak, risen), _cosine(high, low, risen)
+    fallen = (step - turn) / (steps - turn)
+    return _cosine(peak, peak * LAST, fallen), _cosine(low, high, fallen)
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
