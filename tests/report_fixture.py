@@ -157,7 +157,12 @@ def _write_metrics(folder, true, film, tasks, rng) -> None:
     films = {name: {"n": int((film == name).sum()), **group(film == name)} for name in FILMS if (film == name).any()}
     write_json(
         folder / "metrics.json",
-        {**group(everything), "valid": group(everything)["test"], "films": films},
+        {
+            **group(everything),
+            "valid": group(everything)["test"],
+            "baselines_trained_on": {"reviews": 90, "of": 120},
+            "films": films,
+        },
     )
 
 

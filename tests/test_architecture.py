@@ -13,10 +13,12 @@ SOURCE = Path(xingping.__file__).parent
 
 ORDER = [
     "errors", "config", "progress", "artifacts", "cache", "ratings", "sources", "records",
-    "delimited", "tables", "cleaning", "reviews", "segmentation", "splits", "summary", "encoders",
-    "features", "pooling", "heads", "losses", "metrics", "predictor", "training", "baselines",
+    "scanning", "delimited", "json_records", "tables", "cleaning", "columns", "checking", "duplicates", "reviews",
+    "segmentation", "splits", "summary", "workers", "spilling", "portions", "intake", "row_groups", "preparation",
+    "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling", "heads", "losses", "metrics",
+    "scoring", "predictor", "ranks", "checkpoints", "schedule", "training", "baselines",
     "evaluation", "explanation", "vocabulary", "projection", "fonts", "plots", "report", "batch",
-    "stages", "pipeline", "cli",
+    "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from toy import planted_reviews
-from xingping.baselines import CharNgramBaseline, MajorityBaseline
+from xingping.baselines import MOST_REVIEWS, CharNgramBaseline, MajorityBaseline, sample_for_baselines
 
 
 def test_majority_answers_with_the_shares():
@@ -27,3 +27,12 @@ def test_one_star_only_is_that_star():
 def test_texts_without_common_ngrams_still_train():
     model = CharNgramBaseline().fit(["甲", "乙"], np.array([1, 5]))
     assert model.predict_proba(["乙"])[0].argmax() == 4
+
+
+def test_baselines_of_a_large_file_see_a_sample():
+    assert sample_for_baselines(5, seed=0).tolist() == [0, 1, 2, 3, 4]
+    chosen = sample_for_baselines(3 * MOST_REVIEWS, seed=0)
+    assert len(set(chosen.tolist())) == MOST_REVIEWS
+    assert (np.diff(chosen) > 0).all()
+    assert abs(chosen.mean() / MOST_REVIEWS - 1.5) < 0.01
+    np.testing.assert_array_equal(chosen, sample_for_baselines(3 * MOST_REVIEWS, seed=0))

@@ -30,13 +30,26 @@ def test_a_handful_of_reviews_is_no_error():
 
 
 def test_the_sample_is_the_test_split_and_enough_of_each_film():
-    film = np.array(["大"] * 3000 + ["小"] * 200)
-    split = np.array(["train"] * 3200)
-    split[:300] = split[3000:3020] = "test"
-    reviews = pa.table({"row": np.arange(3200), "film": film, "split": split, "rating": [3] * 3200})
-    chosen = sample_for_projection(reviews, seed=0)
-    assert chosen["split"].to_pylist().count("test") == 320
-    assert chosen["film"].to_pylist().count("小") == 120
-    assert chosen["row"].to_pylist() == sorted(set(chosen["row"].to_pylist()))
-    table = project_reviews(chosen.slice(0, 5), {"": np.ones((5, 3)), "frozen_": np.ones((5, 3))}, seed=0)
+    film = np.array([0] * 3000 + [1] * 200, dtype=np.int32)
+    is_test = np.zeros(3200, dtype=bool)
+    is_test[:300] = is_test[3000:3020] = True
+    chosen = sample_for_projection(is_test, film, seed=0)
+    assert is_test[chosen].sum() == 320
+    assert (film[chosen] == 0).sum() == 300
+    assert (film[chosen] == 1).sum() == 120
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    np.testing.assert_array_equal(chosen, sample_for_projection(is_test, film, seed=0))
+
+
+def test_a_sample_of_a_large_file_is_no_larger():
+    rng = np.random.default_rng(0)
+    film = rng.integers(0, 28, 200_000, dtype=np.int32)
+    chosen = sample_for_projection(rng.random(200_000) < 0.1, film, seed=0)
+    assert 4000 <= len(chosen) < 4000 + 28 * 120
+    assert len(sample_for_projection(rng.random(200_000) < 0.1, film * 1000, seed=0)) == 4000
+
+
+def test_the_table_has_both_maps():
+    reviews = pa.table({"row": np.arange(5), "film": ["大"] * 5, "split": ["test"] * 5, "rating": [3] * 5})
+    table = project_reviews(reviews, {"": np.ones((5, 3)), "frozen_": np.ones((5, 3))}, seed=0)
     assert table.column_names == ["row", "split", "film", "rating", "x", "y", "frozen_x", "frozen_y"]

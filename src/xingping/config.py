@@ -14,6 +14,8 @@ __all__ = [
     "CleaningSettings",
     "ColumnSettings",
     "EncoderSettings",
+    "EngineSettings",
+    "FeatureSettings",
     "HeadSettings",
     "RunSettings",
     "SegmentationSettings",
@@ -25,7 +27,12 @@ __all__ = [
 
 Task = Literal["classification", "regression"]
 Pooling = Literal["self_attention", "mean", "cls"]
-Precision = Literal["auto", "fp32", "bf16"]
+Engine = Literal["local", "ray"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+Runtime = Literal["auto", "torch", "onnx"]
+TrainingPrecision = Literal["auto", "fp32", "bf16"]
+FeatureUnit = Literal["token", "word"]
+FeatureDtype = Literal["fp16", "int8"]
 
 S = TypeVar("S", bound="Settings")
 
@@ -100,8 +107,18 @@ class EncoderSettings(Settings):
         description="Layers whose states are put side by side, such as 9,11; -1 is the last. "
         "By default 9,11 of the bundled encoder and the last of any other.",
     )
-    precision: Precision = Field("auto", description="auto, fp32 or bf16.")
+    precision: Precision = Field(
+        "auto", description="auto (the fastest that is as good as fp32), fp32, bf16, fp16 (on a GPU) or int8."
+    )
+    runtime: Runtime = Field("auto", description="What computes: auto, torch or onnx (ONNX Runtime).")
     max_length: int = Field(256, ge=8, le=8192, description="Tokens of a review that are encoded; the rest is cut off.")
+
+
+class FeatureSettings(Settings):
+    """What the feature store keeps of each text."""
+
+    unit: FeatureUnit = Field("token", description="token, or word: the mean over each word that jieba cuts.")
+    dtype: FeatureDtype = Field("fp16", description="fp16, or int8 with a scale a vector: half the size.")
 
 
 class HeadSettings(Settings):
@@ -123,6 +140,25 @@ class TrainingSettings(Settings):
     batch_size: int = Field(64, ge=1, le=65536, description="Reviews a step.")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
+    precision: TrainingPrecision = Field(
+        "auto",
+        description="Number type of the head's matrix products in training: auto, fp32 or bf16; "
+        "auto is bf16 where the hardware multiplies it.",
+    )
+
+
+class EngineSettings(Settings):
+    """What computes the costly stages; it decides how long they take and not what they give, so no run keeps it."""
+
+    engine: Engine = Field("local", description="local, or ray: encode, train and rate tables on a Ray cluster.")
+    ray_address: str | None = Field(
+        None,
+        min_length=1,
+        description="The cluster: HOST:PORT, or auto on one of its nodes. Without it, Ray runs on this machine alone.",
+    )
+    workers: int | None = Field(
+        None, ge=1, le=65536, description="Ray workers; by default one for each GPU, or else for each node."
+    )
 
 
 class RunSettings(Settings):
@@ -133,6 +169,7 @@ class RunSettings(Settings):
     segmentation: SegmentationSettings = SegmentationSettings()
     split: SplitSettings = SplitSettings()
     encoder: EncoderSettings = EncoderSettings()
+    features: FeatureSettings = FeatureSettings()
     head: HeadSettings = HeadSettings()
     training: TrainingSettings = TrainingSettings()
     tasks: tuple[Task, ...] = Field(

@@ -39,7 +39,7 @@ class Answers:
         expected = ratings.expected if ratings.probabilities is None else None
         return cls(ratings.rating, expected, ratings.probabilities)
 
-    def take(self, where: NDArray[np.bool_]) -> "Answers":
+    def take(self, where: NDArray[np.int64]) -> "Answers":
         """Return the answers to some of the reviews."""
         return Answers(
             self.rating[where],
@@ -85,12 +85,15 @@ def evaluate_films(
     dict
         `{film: {"n", "test": {task: M}, "baselines": {name: M}}}`; reviews without a film are left out.
     """
-    names, counts = np.unique(film[film != ""].astype(str), return_counts=True)
+    names, codes, counts = np.unique(film.astype(str), return_inverse=True, return_counts=True)
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
     result: dict[str, Any] = {}
-    for name in names[np.lexsort((names, -counts))].tolist():
-        where = film == name
-        result[name] = {
-            "n": int(where.sum()),
+    for index in np.lexsort((names, -counts)):
+        if not names[index]:
+            continue
+        where = rows[index]
+        result[str(names[index])] = {
+            "n": len(where),
             "test": {task: evaluate_answers(true[where], answers.take(where)) for task, answers in models.items()},
             "baselines": {
                 baseline: evaluate_answers(true[where], answers.take(where)) for baseline, answers in baselines.items()

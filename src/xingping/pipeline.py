@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xingping.artifacts import RunDirectory, describe_versions, file_sha256, fingerprint, read_json
-from xingping.config import RunSettings
+from xingping.config import EngineSettings, RunSettings
 from xingping.errors import InputError, RunDirectoryError
 from xingping.progress import Progress, Silent
 
@@ -36,11 +36,16 @@ class Pipeline:
         The run directory; its `run.json` names the data and the settings.
     progress
         Who watches.
+    engine
+        What computes; this machine by default.
     """
 
-    def __init__(self, run: RunDirectory, progress: Progress | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, progress: Progress | None = None, engine: EngineSettings | None = None
+    ) -> None:
         self.run = run
         self.progress = progress or Silent()
+        self.engine = engine or EngineSettings()
         record = run.record
         if "settings" not in record:
             raise RunDirectoryError(f"{run.path} has no settings yet; run: xingping prepare DATA --out {run.path}")
@@ -49,7 +54,12 @@ class Pipeline:
 
     @classmethod
     def create(
-        cls, out: Path, data: Path | None, settings: RunSettings, progress: Progress | None = None
+        cls,
+        out: Path,
+        data: Path | None,
+        settings: RunSettings,
+        progress: Progress | None = None,
+        engine: EngineSettings | None = None,
     ) -> "Pipeline":
         """Start a run, or go on with one, on some data.
 
@@ -61,6 +71,8 @@ class Pipeline:
             A table of reviews; the bundled sample if None.
         settings
             Take the place of those that the directory had.
+        progress, engine
+            As of the class.
 
         Raises
         ------
@@ -81,14 +93,14 @@ class Pipeline:
             "sha256": _sha256(path),
         }
         run.update(data=source, settings=settings.model_dump(mode="json"), versions=describe_versions())
-        return cls(run, progress)
+        return cls(run, progress, engine)
 
     def key(self, stage: str) -> str:
         """Return the digest of all that decides the result of a stage."""
         settings = self.settings.model_dump(mode="json")
         parts = {
             "prepare": ["columns", "cleaning", "segmentation", "split", "seed"],
-            "encode": ["encoder"],
+            "encode": ["encoder", "features"],
             "train": ["head", "training", "tasks", "seed"],
             "evaluate": ["seed"],
             "report": ["movies"],
@@ -169,7 +181,7 @@ class Pipeline:
     def _work(self) -> "StageWork":
         from xingping.stages import StageWork  # torch and its like come with it
 
-        return StageWork(self.run, self.settings, self.data, self.progress)
+        return StageWork(self.run, self.settings, self.data, self.engine, self.progress)
 
     def results(self) -> dict[str, Any]:
         """Return `metrics.json`."""

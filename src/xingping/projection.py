@@ -57,30 +57,38 @@ def project_reviews(reviews: pa.Table, vectors: Mapping[str, NDArray[np.float32]
     return table
 
 
-def sample_for_projection(reviews: pa.Table, *, seed: int) -> pa.Table:
+def sample_for_projection(is_test: NDArray[np.bool_], film: NDArray[np.int32], *, seed: int) -> NDArray[np.int64]:
     """Choose the reviews to project: test reviews, and enough others of each film for its case study.
 
     Parameters
     ----------
-    reviews
-        With `split` and `film`.
+    is_test
+        (n,) whether a review is in the test split.
+    film
+        (n,) its film, as a small number.
     seed
         Decides which ones.
+
+    Returns
+    -------
+    ndarray
+        Their indices, ascending; at most `MOST_POINTS` test reviews and as many others.
     """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(reviews.num_rows)
-    is_test = np.asarray(reviews["split"].to_pylist()) == "test"
+    order = np.random.default_rng(seed).permutation(len(film))
     test = order[is_test[order]][:MOST_POINTS]
-    chosen = np.zeros(reviews.num_rows, dtype=bool)
+    count = int(film.max(initial=-1)) + 1
+    if count * FILM_POINTS > MOST_POINTS:
+        return np.sort(test)
+    chosen = np.zeros(len(film), dtype=bool)
     chosen[test] = True
-    names, codes = np.unique(np.asarray(reviews["film"].to_pylist(), dtype=str), return_inverse=True)
-    have = np.bincount(codes[test], minlength=len(names))
-    if len(names) * FILM_POINTS <= MOST_POINTS:
-        for index in order[~chosen[order]]:
-            if have[codes[index]] < FILM_POINTS:
-                have[codes[index]] += 1
-                chosen[index] = True
-    return reviews.filter(pa.array(chosen))
+    others = order[~chosen[order]]
+    # The place of each of the others among those of its film, in the drawn order.
+    by_film = np.argsort(film[others], kind="stable")
+    sizes = np.bincount(film[others], minlength=count)
+    place = np.arange(len(others)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    have = np.bincount(film[test], minlength=count)
+    wanted = place < FILM_POINTS - have[film[others][by_film]]
+    return np.sort(np.concatenate([test, others[by_film[wanted]]]))
 
 
 def _principal_components(vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -1,30 +1,27 @@
 """What each stage does, from the files of the stages before it to its own."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-
 from xingping.artifacts import RunDirectory, write_json, write_table
-from xingping.config import RunSettings, Task
+from xingping.baselines import sample_for_baselines
+from xingping.config import EncoderSettings, EngineSettings, RunSettings, Task
 from xingping.encoders import FrozenEncoder
-from xingping.errors import InputError, RunDirectoryError
 from xingping.evaluation import Answers, baseline_answers, evaluate_answers, evaluate_films, predictions_table
 from xingping.explanation import explain_examples
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor, load_encoder
+from xingping.preparation import prepare
+from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
 from xingping.projection import project_reviews, sample_for_projection
-from xingping.report import check_movies, write_report
-from xingping.reviews import Reviews, read_reviews, write_rejects
+from xingping.report import find_films, write_report
 from xingping.segmentation import Segmenter
-from xingping.splits import SPLITS, split_reviews
-from xingping.summary import summarise
-from xingping.training import LabelledFeatures, train_head
+from xingping.splits import SPLITS
+from xingping.texts import TextBatches
+from xingping.training import LabelledFeatures, TrainedHead, train_head
 
 __all__ = ["StageWork"]
 
@@ -40,81 +37,66 @@ class StageWork:
         Of the run.
     data
         The source, as `run.json` has it.
+    engine
+        What computes.
     progress
         Who watches.
     """
 
-    def __init__(self, run: RunDirectory, settings: RunSettings, data: dict[str, Any], progress: Progress) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        settings: RunSettings,
+        data: dict[str, Any],
+        engine: EngineSettings,
+        progress: Progress,
+    ) -> None:
         self.run = run
         self.settings = settings
         self.data = data
+        self.engine = engine
         self.progress = progress
 
     def prepare(self) -> None:
         """Read, check, clean, segment and split the data."""
-        settings = self.settings
         path = Path(self.data["path"])
         self.progress.say(f"prepare: reading {path.name}")
-        reviews = read_reviews(path, settings.columns, settings.cleaning)
-        table = reviews.table
-        stars = table["rating"].unique().to_pylist()
-        if len(stars) == 1:
-            raise InputError(f"{path}: all {table.num_rows:,} reviews have {stars[0]} stars; two ratings are needed")
-        split = split_reviews(table["text"], table["film"], table["rating"], settings.split, seed=settings.seed)
-        words = self._segment(table)
-        table = table.append_column("split", split).append_column("words", words)
-        write_rejects(self.run.file("rejects.csv"), reviews.rejects)
-        write_table(self.run.file("reviews.parquet"), table)
-        write_json(self.run.file("data_summary.json"), {"source": self._source(reviews), **summarise(reviews, table)})
+        source = {name: self.data[name] for name in ("name", "sha256")}
+        summary = prepare(path, self.settings, self.run.path, source, progress=self.progress)
         self.progress.say(
-            f"prepare: {reviews.rows_read:,} rows read = {reviews.rows_kept:,} kept + "
-            f"{reviews.rows_rejected:,} rejected + {reviews.rows_duplicate:,} duplicate"
+            f"prepare: {summary['rows_read']:,} rows read = {summary['rows_kept']:,} kept + "
+            f"{summary['rows_rejected']:,} rejected + {summary['rows_duplicate']:,} duplicate"
         )
-
-    def _segment(self, table: pa.Table) -> pa.Array:
-        films = table["film"].unique().to_pylist()
-        segmenter = Segmenter(self.settings.segmentation, extra_words=films)
-        texts = table["text"].to_pylist()
-        with self.progress.bar("prepare: words", len(texts), "reviews") as advance:
-            words = segmenter.words(texts)
-            advance(len(texts))
-        return pa.array(words, pa.list_(pa.string()))
-
-    def _source(self, reviews: Reviews) -> dict[str, Any]:
-        kept = {name: self.data[name] for name in ("name", "sha256")}
-        return {**kept, "encoding": reviews.encoding, "format": reviews.format}
 
     def encode(self) -> None:
         """Encode every text that the store does not hold."""
-        check_movies(self.reviews, self.settings.movies)
+        find_films(self.reviews.film_counts(), self.settings.movies)
         encoder = load_encoder(self.settings.encoder)
         self._encoder = encoder
         self.run.update(encoder={**encoder.describe(), "fingerprint": encoder.fingerprint})
-        features = self._features(self.reviews["text"].to_pylist())
+        features = self.features
         self.progress.say(
-            f"encode: {len(features):,} reviews, {int(features.lengths.sum()):,} tokens of {features.dim} dimensions "
-            f"({encoder.name}, {encoder.precision})"
+            f"encode: {len(features):,} reviews, {int(features.lengths.sum()):,} {self.settings.features.unit}s of "
+            f"{features.dim} dimensions ({encoder.name}, {encoder.runtime}, {encoder.precision})"
         )
         self._encoder = None  # its memory is better used by the stages that follow
 
     def train(self) -> None:
         """Train a head for each task."""
-        train, valid = self._labelled("train"), self._labelled("valid")
-        settings = self.settings
+        settings, features = self.settings, self.features
         for task in settings.tasks:
-            total = settings.training.epochs * len(train.ratings)
-            with self.progress.bar(f"train: {task}", total, "reviews") as advance:
-                trained = train_head(
-                    task, train, valid, settings.head, settings.training, seed=settings.seed, progress=advance
-                )
             folder = self.run.file(f"models/{task}")
+            total = settings.training.epochs * len(self.reviews.indices("train"))
+            with self.progress.bar(f"train: {task}", total, "reviews") as advance:
+                trained = self._train(task, folder / "checkpoint", advance)
             write_json(folder / "history.json", trained.history())
             card = ModelCard(
                 format=MODEL_FORMAT,
                 task=task,
-                encoder=settings.encoder,
+                encoder=self._resolved_encoder(),
                 encoder_fingerprint=self.run.record["encoder"]["fingerprint"],
-                dim=train.features.dim,
+                features=settings.features,
+                dim=features.dim,
                 head=settings.head,
                 cleaning=settings.cleaning,
                 segmentation=settings.segmentation,
@@ -126,36 +108,78 @@ class StageWork:
                 f"{best.valid_accuracy:.3f}, within one {best.valid_accuracy_within_one:.3f}"
             )
 
+    def _train(self, task: Task, checkpoint: Path, advance: Callable[[int], None]) -> TrainedHead:
+        settings = self.settings
+        if self.engine.engine == "ray":
+            from xingping.scale import stored_splits, train_on_ray
+
+            return train_on_ray(
+                task,
+                partial(stored_splits, self.run.file("reviews.parquet"), self._store),
+                settings.head,
+                settings.training,
+                seed=settings.seed,
+                folder=checkpoint.parent,
+                engine=self.engine,
+                checkpoint=checkpoint,
+                progress=advance,
+            )
+        return train_head(
+            task,
+            self._labelled("train"),
+            self._labelled("valid"),
+            settings.head,
+            settings.training,
+            seed=settings.seed,
+            checkpoint=checkpoint,
+            progress=advance,
+        )
+
     def evaluate(self) -> None:
         """Measure on the test split, and make what the report shows."""
-        test = self._rows("test")
-        features = self._features(test["text"].to_pylist())
-        true = _ratings(test)
+        reviews, indices = self.reviews, self.reviews.indices("test")
+        features = self.features.take(indices)
+        test = reviews.table(indices, ["row", "text", "film", "rating"])
+        true, films = reviews.ratings(indices), reviews.film_names(indices)
         models: dict[str, Answers] = {
             task: Answers.of(self._predictor(task).predict_features(features)) for task in self.settings.tasks
         }
         self.progress.say("evaluate: baselines")
-        train = self._rows("train")
-        baselines = baseline_answers(train["text"].to_pylist(), _ratings(train), test["text"].to_pylist())
+        baselines, trained_on = self._baselines(test["text"].to_pylist())
         write_json(
             self.run.file("metrics.json"),
             {
                 "test": {task: evaluate_answers(true, answers) for task, answers in models.items()},
                 "valid": self._validate(),
                 "baselines": {name: evaluate_answers(true, answers) for name, answers in baselines.items()},
-                "films": evaluate_films(_films(test), true, models, baselines),
+                "baselines_trained_on": trained_on,
+                "films": evaluate_films(films, true, models, baselines),
             },
         )
         write_table(self.run.file("predictions.parquet"), predictions_table(test, models, baselines))
         self.progress.say("evaluate: highlighted words")
         predictor = self._predictor(self.settings.tasks[0])
-        segmenter = Segmenter(self.settings.segmentation, extra_words=test["film"].unique().to_pylist())
+        segmenter = Segmenter(self.settings.segmentation, extra_words=sorted(set(films)))
         write_json(self.run.file("explanations.json"), explain_examples(predictor, test, features, segmenter))
         self.progress.say("evaluate: t-SNE")
-        sample = sample_for_projection(self.reviews, seed=self.settings.seed)
-        features = self._features(sample["text"].to_pylist())
+        self._project(predictor)
+
+    def _baselines(self, texts: list[str]) -> tuple[dict[str, Answers], dict[str, int]]:
+        """Let the baselines rate texts, and say on how many of the training reviews they were trained."""
+        train = self.reviews.indices("train")
+        seen = train[sample_for_baselines(len(train), seed=self.settings.seed)]
+        train_texts = self.reviews.table(seen, ["text"])["text"].to_pylist()
+        answers = baseline_answers(train_texts, self.reviews.ratings(seen), texts)
+        return answers, {"reviews": len(seen), "of": len(train)}
+
+    def _project(self, predictor: RatingPredictor) -> None:
+        seed = self.settings.seed
+        is_test = self.reviews.split == SPLITS.index("test")
+        indices = sample_for_projection(is_test, self.reviews.film, seed=seed)
+        features = self.features.take(indices)
         vectors = {"": predictor.vectors(features), "frozen_": features.means()}
-        write_table(self.run.file("projection.parquet"), project_reviews(sample, vectors, seed=self.settings.seed))
+        sample = self.reviews.table(indices, ["row", "split", "film", "rating"])
+        write_table(self.run.file("projection.parquet"), project_reviews(sample, vectors, seed=seed))
 
     def _validate(self) -> dict[str, Any]:
         valid = self._labelled("valid")
@@ -170,46 +194,54 @@ class StageWork:
         write_report(self.run.path, self.settings.movies)
 
     @cached_property
-    def reviews(self) -> pa.Table:
+    def reviews(self) -> PreparedReviews:
         """The prepared reviews."""
-        path = self.run.file("reviews.parquet")
-        if not path.is_file():
-            raise RunDirectoryError(f"{path} is missing; run: xingping prepare DATA --out {self.run.path}")
-        return pq.read_table(path)
+        return PreparedReviews.open(self.run.file("reviews.parquet"))
 
-    _encoder: FrozenEncoder | None = None
-    _store: FeatureStore | None = None  # one for all stages: each maps its files anew
+    @cached_property
+    def features(self) -> StoredFeatures:
+        """Stored features of all reviews, in their order; what is not stored (any more) is encoded first.
 
-    def _features(self, texts: list[str]) -> StoredFeatures:
-        """Return stored features of reviews, encoding first what is not stored (any more)."""
-        key = self.run.record["encoder"]["fingerprint"]
-        if self._store is None or self._store.fingerprint != key:
-            self._store = FeatureStore(key)
-        store = self._store
-        if store.missing(texts):
-            # All at once, whatever is asked for: the last digits of a vector depend on the batch it was in.
-            everything = self.reviews["text"].to_pylist()
-            self._encoder = self._encoder or load_encoder(self.settings.encoder)
-            with self.progress.bar("encode", len(store.missing(everything)), "texts") as advance:
-                store.encode(self._encoder, everything, progress=advance)
+        All at once, whatever a stage needs: the texts of a shard are then those of an undisturbed run.
+        """
+        store, texts = self._store, self.reviews.texts
+        missing = store.count_missing(texts)
+        if missing:
+            self._encoder = self._encoder or load_encoder(self._resolved_encoder())
+            forecast = store.forecast(self._encoder, texts)
+            self.progress.say(f"encode: {forecast}")
+            forecast.check()
+            with self.progress.bar("encode", missing, "texts") as advance:
+                self._encode(store, self._encoder, texts, advance)
         return store.view(texts)
 
-    def _rows(self, split: str) -> pa.Table:
-        codes = self.reviews["split"].combine_chunks()
-        names = codes.dictionary.to_pylist() if isinstance(codes, pa.DictionaryArray) else list(SPLITS)
-        return self.reviews.filter(pa.compute.equal(codes.indices, names.index(split)))
+    def _encode(
+        self, store: FeatureStore, encoder: FrozenEncoder, texts: TextBatches, advance: Callable[[int], None]
+    ) -> None:
+        if self.engine.engine == "ray":
+            from xingping.scale import encode_on_ray
+
+            encode_on_ray(store, encoder, texts, engine=self.engine, progress=advance)
+        else:
+            store.encode(encoder, texts, progress=advance)
+
+    @property
+    def _store(self) -> FeatureStore:
+        settings = self.settings
+        segmenter = Segmenter(settings.segmentation) if settings.features.unit == "word" else None
+        return FeatureStore(self.run.record["encoder"]["fingerprint"], settings=settings.features, segmenter=segmenter)
+
+    _encoder: FrozenEncoder | None = None
+
+    def _resolved_encoder(self) -> EncoderSettings:
+        """Return the settings of the encoder that was used, with nothing left to choose anew."""
+        used = self.run.record["encoder"]
+        names = ("layers", "precision", "runtime", "max_length")
+        return EncoderSettings.parse({"name": self.settings.encoder.name, **{name: used[name] for name in names}})
 
     def _labelled(self, split: str) -> LabelledFeatures:
-        rows = self._rows(split)
-        return LabelledFeatures(self._features(rows["text"].to_pylist()), _ratings(rows))
+        indices = self.reviews.indices(split)
+        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices))
 
     def _predictor(self, task: Task) -> RatingPredictor:
         return RatingPredictor.load(self.run.path, task=task)
-
-
-def _ratings(rows: pa.Table) -> NDArray[np.int64]:
-    return np.asarray(rows["rating"].to_numpy(), dtype=np.int64)
-
-
-def _films(rows: pa.Table) -> NDArray[np.object_]:
-    return np.asarray(rows["film"].to_pylist(), dtype=object)

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from xingping.config import RunSettings, Settings
+from xingping.config import EngineSettings, RunSettings, Settings, help_of
+from xingping.errors import SettingsError
 
-__all__ = ["Out", "Quiet", "Run", "merge", "with_settings"]
+__all__ = ["Out", "Quiet", "Run", "merge", "with_engine", "with_settings"]
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, as made by `xingping run`.")]
 Out = Annotated[Path, typer.Option("--out", help="Run directory to make or go on with.")]
@@ -33,7 +34,10 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "encoder": ("encoder", "name"),
     "layers": ("encoder", "layers"),
     "precision": ("encoder", "precision"),
+    "runtime": ("encoder", "runtime"),
     "max_length": ("encoder", "max_length"),
+    "feature_unit": ("features", "unit"),
+    "feature_dtype": ("features", "dtype"),
     "tasks": ("tasks",),
     "pooling": ("head", "pooling"),
     "n_hops": ("head", "n_hops"),
@@ -46,6 +50,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "batch_size": ("training", "batch_size"),
     "learning_rate": ("training", "learning_rate"),
     "weight_decay": ("training", "weight_decay"),
+    "training_precision": ("training", "precision"),
     "movie": ("movies",),
     "seed": ("seed",),
 }
@@ -89,6 +94,40 @@ def with_settings(*groups: str) -> Callable[[Callable[..., None]], Callable[...,
         return wrapper
 
     return decorate
+
+
+def with_engine(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `EngineSettings`, which it takes as a parameter `engine`.
+
+    The wrapped command raises SettingsError where an option of Ray is given without `--engine ray`.
+    """
+
+    @wraps(command)
+    def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - typer checks them
+        given = {name: arguments.pop(name) for name in EngineSettings.model_fields}
+        engine = EngineSettings.parse({name: value for name, value in given.items() if value is not None})
+        if engine.engine != "ray" and (engine.ray_address or engine.workers):
+            raise SettingsError("--ray-address and --workers are of a Ray cluster; add --engine ray")
+        command(**arguments, engine=engine)
+
+    signature = inspect.signature(command)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "engine"]
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                _plain_type(field.annotation) | None,
+                typer.Option(f"--{name.replace('_', '-')}", help=help_of(EngineSettings, name), show_default=False),
+            ],
+        )
+        for name, field in EngineSettings.model_fields.items()
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *added]]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+    return wrapper
 
 
 def merge(settings: RunSettings, values: Values) -> RunSettings:

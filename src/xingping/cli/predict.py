@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from xingping.cli.console import make_progress
-from xingping.cli.options import Quiet, Run, Values, with_settings
-from xingping.config import ColumnSettings, Task
+from xingping.cli.options import Quiet, Run, Values, with_engine, with_settings
+from xingping.config import ColumnSettings, EngineSettings, Task
 from xingping.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ TaskOption = Annotated[
 
 
 @with_settings("columns")
+@with_engine
 def command(
     values: Values,
+    engine: EngineSettings,
     run: Run,
     texts: Texts = None,
     source: Input = None,
@@ -42,16 +44,24 @@ def command(
     """Rate texts, or every row of a table; its rows and columns are kept, in order."""
     if bool(texts) == (source is not None) or (source is None) != (target is None):
         raise typer.BadParameter("give either texts, or both --input and --output")
-    from xingping.predictor import RatingPredictor
-
-    predictor = RatingPredictor.load(run, task=parse_task(task))
     if source is None or target is None:
-        _print_ratings(predictor, texts or [])
-        return
-    from xingping.batch import predict_file
+        if engine.engine == "ray":
+            raise typer.BadParameter("--engine ray rates tables; give --input and --output")
+        from xingping.predictor import RatingPredictor
 
-    columns = ColumnSettings.parse(values.get("columns", {}))
-    summary = predict_file(predictor, source, target, columns, progress=make_progress(quiet=quiet))
+        _print_ratings(RatingPredictor.load(run, task=parse_task(task)), texts or [])
+        return
+    columns, progress = ColumnSettings.parse(values.get("columns", {})), make_progress(quiet=quiet)
+    if engine.engine == "ray":
+        from xingping.scale import predict_on_ray
+
+        summary = predict_on_ray(run, source, target, columns, task=parse_task(task), engine=engine, progress=progress)
+    else:
+        from xingping.batch import predict_file
+        from xingping.predictor import RatingPredictor
+
+        predictor = RatingPredictor.load(run, task=parse_task(task))
+        summary = predict_file(predictor, source, target, columns, progress=progress)
     if not quiet:
         left = f", {summary.unrated:,} without text left unrated" if summary.unrated else ""
         print(f"{summary.rows:,} rows written to {target}{left}")

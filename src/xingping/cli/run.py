@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from xingping.cli.console import make_progress
-from xingping.cli.options import Out, Quiet, Values, merge, with_settings
-from xingping.config import RunSettings
+from xingping.cli.options import Out, Quiet, Values, merge, with_engine, with_settings
+from xingping.config import EngineSettings, RunSettings
 
 __all__ = ["command"]
 
@@ -17,8 +17,14 @@ Data = Annotated[
 ]
 
 
-@with_settings("columns", "cleaning", "segmentation", "split", "encoder", "tasks", "head", "training", "movies", "seed")
-def command(values: Values, data: Data = None, out: Out = Path("runs/run"), quiet: Quiet = False) -> None:
+@with_settings(
+    *("columns", "cleaning", "segmentation", "split", "encoder", "features"),
+    *("tasks", "head", "training", "movies", "seed"),
+)
+@with_engine
+def command(
+    values: Values, engine: EngineSettings, data: Data = None, out: Out = Path("runs/run"), quiet: Quiet = False
+) -> None:
     """Prepare, encode, train, evaluate and report.
 
     Stages whose inputs have not changed are skipped; a run that was stopped goes on.
@@ -27,7 +33,7 @@ def command(values: Values, data: Data = None, out: Out = Path("runs/run"), quie
     from xingping.pipeline import Pipeline
 
     settings = merge(RunSettings(), values)
-    pipeline = Pipeline.create(out, data, settings, make_progress(quiet=quiet))
+    pipeline = Pipeline.create(out, data, settings, make_progress(quiet=quiet), engine)
     pipeline.stages_until("report")
     if not quiet:
         show_results(pipeline.results())

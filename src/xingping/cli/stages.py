@@ -4,11 +4,12 @@ from pathlib import Path
 
 from xingping.cli.console import make_progress
 from xingping.cli.options import Values, merge
+from xingping.config import EngineSettings
 
 __all__ = ["run_stage"]
 
 
-def run_stage(name: str, path: Path, values: Values, *, quiet: bool) -> None:
+def run_stage(name: str, path: Path, values: Values, *, quiet: bool, engine: EngineSettings | None = None) -> None:
     """Do one stage of an existing run, with some of its settings changed.
 
     Raises
@@ -20,10 +21,10 @@ def run_stage(name: str, path: Path, values: Values, *, quiet: bool) -> None:
     from xingping.pipeline import Pipeline
 
     run = RunDirectory.open(path)
-    pipeline = Pipeline(run, make_progress(quiet=quiet))
+    pipeline = Pipeline(run, make_progress(quiet=quiet), engine)
     if values:
         settings = merge(pipeline.settings, values)
         run.update(settings=settings.model_dump(mode="json"))
-        pipeline = Pipeline(run, pipeline.progress)
+        pipeline = Pipeline(run, pipeline.progress, engine)
     pipeline.require_before(name)
     pipeline.stage(name)

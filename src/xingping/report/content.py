@@ -12,6 +12,7 @@ __all__ = [
     "FEW_REVIEWS",
     "Measures",
     "baseline_name",
+    "baseline_note",
     "best_first",
     "comparison",
     "confusion_finding",
@@ -92,6 +93,14 @@ def comparison(test: Mapping[str, Measures], baselines: Mapping[str, Measures]) 
     exact = _against("On exact stars", "accuracy", test, baselines)
     near = _against("within one star", "accuracy_within_one", test, baselines)
     return f"{exact}; {near}."
+
+
+def baseline_note(trained_on: Mapping[str, int]) -> str:
+    """Say on how many reviews the baselines were trained, where those were not all."""
+    reviews, available = trained_on["reviews"], trained_on["of"]
+    if reviews == available:
+        return ""
+    return f"The baselines were trained on {reviews:,} reviews drawn at random from the {available:,} of the training."
 
 
 def _against(where: str, key: str, test: Mapping[str, Measures], baselines: Mapping[str, Measures]) -> str:

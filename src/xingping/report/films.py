@@ -3,33 +3,11 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from xingping.errors import InputError
 
-__all__ = ["check_movies", "find_films"]
+__all__ = ["find_films"]
 
 SUGGESTIONS = 5
-
-
-def check_movies(reviews: pa.Table, movies: Sequence[str]) -> None:
-    """See that each film asked for has reviews.
-
-    Parameters
-    ----------
-    reviews
-        With a column `film`; "" where the film is not known.
-    movies
-        Films asked for.
-
-    Raises
-    ------
-    InputError
-        One has none; the message lists similar names and the most reviewed films.
-    """
-    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(reviews["film"]).to_pylist()}
-    find_films(counts, movies)
 
 
 def find_films(counts: Mapping[str, int], movies: Sequence[str]) -> list[str]:

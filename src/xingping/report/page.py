@@ -102,6 +102,8 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
         "training": [figures.training_chart(folder, task, data.histories[task]) for task in data.tasks],
         "maps": figures.map_charts(folder, "", tested),
         "points": len(tested.ratings),
+        "test_reviews": n,
+        "baseline_note": content.baseline_note(data.metrics["baselines_trained_on"]),
         "neighbour_finding": content.neighbour_finding(tested.trained, tested.frozen, tested.ratings),
         "film_table": film_table(films, data.tasks) if len(films) > 1 else None,
         "film_count": len(films),
