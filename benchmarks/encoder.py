@@ -2,9 +2,10 @@
 
     python benchmarks/encoder.py REVIEWS.csv [--encoder bert-base | bundled | FOLDER] [--json OUT]
 
-REVIEWS.csv is any file that xingping reads; its distinct texts are drawn at random. `bert-base` is a BertModel of
-transformers' own sizes with random weights and 21,128 pieces, a piece for each Chinese character. The ways take turns,
-each is timed --repeat times on the same texts, tokenization included, and its best time counts.
+REVIEWS.csv is any file that xingping reads; of its distinct texts, some are taken evenly from the shortest to the
+longest, so that their lengths are distributed as in the file, and put in random order. `bert-base` is a BertModel
+of transformers' own sizes with random weights and 21,128 pieces, a piece for each Chinese character. The ways take
+turns, each is timed --repeat times on the same texts, tokenization included, and its best time counts.
 
 - tutorial: transformers in fp32, batches of 32 in the given order, each text padded or cut to 128 tokens;
 - sentence-transformers: token embeddings in fp32, batches of 32 (it sorts by length on its own);
@@ -106,8 +107,9 @@ def arguments() -> argparse.Namespace:
 def drawn_texts(path: Path, number: int) -> list[str]:
     reviews = read_reviews(path, ColumnSettings(), CleaningSettings())
     texts = list(dict.fromkeys(clean_text(text, CleaningSettings()) for text in reviews.table["text"].to_pylist()))
-    chosen = np.random.default_rng(0).permutation(len(texts))[:number]
-    return [texts[i] for i in chosen]
+    by_length = sorted(texts, key=len)
+    chosen = [by_length[i] for i in np.linspace(0, len(texts) - 1, min(number, len(texts))).astype(int)]
+    return [chosen[i] for i in np.random.default_rng(0).permutation(len(chosen))]
 
 
 def make_bert_base(folder: Path) -> Path:

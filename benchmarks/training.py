@@ -197,6 +197,7 @@ def grow(data, copies):
     for times in copies:
         with tempfile.TemporaryDirectory() as folder:
             train, valid = split(copied(data, times, Path(folder)))
+            data.features.release(np.unique(data.features.shards))  # only the copies are to be counted
             train.features.release(np.unique(train.features.shards))
             watch = MemoryWatch()
             watch.start()
@@ -211,7 +212,7 @@ def grow(data, copies):
                 "own_bytes": watch.most["RssAnon"],
                 "mapped_bytes": watch.most["RssFile"],
             }
-            del train, valid
+            train.features.release(np.unique(train.features.shards))
         results.append(result)
         print(
             f"{result['reviews']:10,} {result['store_bytes'] / 1e9:10.2f} {result['shards']:7} "

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from toy import ToyEncoder
-from xingping.epochs import AHEAD, GROUP_SHARDS, Portion, load_portions, rating_order, slots, training_order
+from xingping.epochs import (
+    AHEAD,
+    GROUP_SHARDS,
+    Portion,
+    load_portions,
+    rating_order,
+    sample_tokens,
+    slots,
+    training_order,
+)
 from xingping.features import FeatureStore, StoredFeatures
 
 PER_SHARD = 5
@@ -142,3 +151,19 @@ def test_a_store_of_many_shards_is_read_the_same(tmp_path, ahead):
         np.testing.assert_array_equal(values, memory.packed(indices).values)
         read += len(indices)
     assert read == len(many)
+
+
+def test_a_sample_is_evenly_spaced_and_leaves_a_large_store_as_it_was(tmp_path, monkeypatch):
+    many = [f"片子{number}" for number in range(PER_SHARD * (GROUP_SHARDS + 2))]
+    store = FeatureStore("toy", tmp_path, shard_texts=PER_SHARD)
+    encoder = ToyEncoder()
+    store.encode(encoder, many)
+    stored, memory, released = store.view(many), StoredFeatures.of(encoder.encode(many)), []
+    monkeypatch.setattr(StoredFeatures, "release", lambda _self, shards: released.extend(shards))
+    expected = np.concatenate([memory.tokens(index) for index in range(0, len(many), 3)]).astype(np.float32)
+    assert sorted(map(tuple, sample_tokens(stored, len(many) // 3))) == sorted(map(tuple, expected))
+    assert sorted(released) == list(range(GROUP_SHARDS + 2))
+    released.clear()
+    np.testing.assert_array_equal(sample_tokens(memory, len(many) // 3), expected)
+    assert released == []
+    assert sample_tokens(memory.take([]), 5).shape == (0, 16)

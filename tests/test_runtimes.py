@@ -442,7 +442,7 @@ def test_the_sample_is_divided_into_texts_for_scales_and_texts_to_try():
     assert 500 < len(tried.ids) < 1100
     sizes = [ids.shape[1] for ids in probe.for_scales]
     assert sizes == sorted(sizes, reverse=True)
-    assert 3500 < sum(ids.size for ids in probe.for_scales) < 4200
+    assert 7500 < sum(ids.size for ids in probe.for_scales) < 8300
     rows = {tuple(row) for ids in probe.for_scales for row in ids.tolist()}
     both = [i for i in range(len(tried.lengths)) if tuple(tried.ids[tried.offsets[i] : tried.offsets[i + 1]]) in rows]
     assert both == []

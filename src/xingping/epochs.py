@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xingping.features import StoredFeatures
 
-__all__ = ["Portion", "load_portions", "rating_order", "slots", "training_order"]
+__all__ = ["Portion", "load_portions", "rating_order", "sample_tokens", "slots", "training_order"]
 
 GROUP_SHARDS = 16
 """Shards that are read together, in any order: some 65,000 texts."""
@@ -65,6 +65,24 @@ def rating_order(features: StoredFeatures, batch_size: int) -> Iterator[Portion]
         yield from _portions([order[at : at + batch_size] for at in range(0, len(order), batch_size)], done)
 
 
+def sample_tokens(features: StoredFeatures, texts: int) -> NDArray[np.float32]:
+    """Return the token vectors of about so many evenly spaced texts, (tokens, dim), shard by shard."""
+    chosen = np.arange(0, len(features), max(1, len(features) // texts))
+    shards = features.shards[chosen]
+    larger = is_larger(features)
+    parts = [np.zeros((0, features.dim), dtype=np.float32)]
+    for shard in np.unique(shards).tolist():
+        parts.append(features.packed(chosen[shards == shard]).values.astype(np.float32))
+        if larger:
+            features.release([shard])
+    return np.concatenate(parts)
+
+
+def is_larger(features: StoredFeatures) -> bool:
+    """Say whether the texts lie in more shards than are read together, so that the store may not fit in memory."""
+    return len(np.unique(features.shards)) > GROUP_SHARDS
+
+
 def _groups(
     shards: NDArray[np.int32], rng: np.random.Generator | None = None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32] | None]]:
@@ -109,7 +127,7 @@ def load_portions(
     if ahead:
         portions_and_loaded = read_ahead(portions, lambda portion: (portion, load(portion)))
     else:
-        if len(np.unique(features.shards)) > GROUP_SHARDS:
+        if is_larger(features):
             portions = read_ahead(portions, lambda portion: _touch(features, portion))
         portions_and_loaded = ((portion, load(portion)) for portion in portions)
     for portion, loaded in portions_and_loaded:

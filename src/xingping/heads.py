@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from xingping.batches import BatchLoader, FeatureBatch
 from xingping.config import HeadSettings, Task
+from xingping.epochs import sample_tokens
 from xingping.features import StoredFeatures
 from xingping.pooling import StructuredSelfAttention, make_pooling
 from xingping.ratings import NUM_CLASSES, to_classes
@@ -72,9 +73,7 @@ class Standardise(nn.Module):
 
     def fit(self, features: StoredFeatures) -> None:
         """Measure mean and deviation on evenly spaced texts; without any token, nothing changes."""
-        step = max(1, len(features) // STANDARDISED_TEXTS)
-        sample = [features.tokens(index) for index in range(0, len(features), step)]
-        tokens = np.concatenate(sample).astype(np.float32) if sample else np.zeros((0, 1), dtype=np.float32)
+        tokens = sample_tokens(features, STANDARDISED_TEXTS)
         if len(tokens):
             self.mean.copy_(torch.from_numpy(tokens.mean(axis=0)))
             self.scale.copy_(torch.from_numpy(1 / np.maximum(tokens.std(axis=0), 1e-4)))

@@ -30,7 +30,7 @@ from xingping.checkpoints import (
 )
 from xingping.config import HeadSettings, Task, TrainingSettings
 from xingping.encoders.hardware import choose_device, has_native_bf16
-from xingping.epochs import Portion, load_portions, slots, training_order
+from xingping.epochs import Portion, load_portions, sample_tokens, slots, training_order
 from xingping.features import StoredFeatures
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
 from xingping.losses import rating_loss, redundancy_penalty
@@ -69,8 +69,7 @@ class LabelledFeatures:
         """Return a digest that another data set does not have."""
         digest = blake2b(self.ratings.tobytes(), digest_size=16)
         digest.update(self.features.lengths.tobytes())
-        step = max(1, len(self.ratings) // DIGESTED_TEXTS)
-        digest.update(self.features.packed(np.arange(0, len(self.ratings), step)).values.tobytes())
+        digest.update(sample_tokens(self.features, DIGESTED_TEXTS).tobytes())
         return digest.hexdigest()
 
 

@@ -49,6 +49,7 @@ def features_of(runtime: Runtime, tokens: TokenizedTexts, progress: Callable[[in
     filled = np.flatnonzero(tokens.lengths)  # a text without even special tokens needs no model
     group = padded_batches if runtime.pads else equal_batches
     batches = [filled[chosen] for chosen in group(tokens.lengths[filled], runtime.budget)]
+    batches.sort(key=lambda batch: -int(tokens.lengths[batch].sum()))  # so that the workers end together
     report = progress if progress is not None else _ignore
     report(len(cls) - len(filled))
     if runtime.workers == 1 or len(batches) <= 1:

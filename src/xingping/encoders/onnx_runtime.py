@@ -13,7 +13,7 @@ from xingping.errors import EncoderError
 
 __all__ = ["OnnxRuntime", "open_session"]
 
-BUDGET = 512
+BUDGET = 384
 """Tokens of a batch: its activations stay in a core's own caches, and the products are at full speed from 150."""
 
 ERRORS_ONLY = 3

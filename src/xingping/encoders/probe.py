@@ -26,7 +26,7 @@ SAMPLE, COLUMN = "sample_reviews.csv", "Comment"
 TRIED_EVERY = 8
 """Of so many texts of the sample one is for trying out, the others for the scales of int8."""
 
-SCALE_TOKENS, TRIED_TOKENS, SCALE_BUDGET = 4096, 1024, 512
+SCALE_TOKENS, TRIED_TOKENS, SCALE_BUDGET = 8192, 1024, 512
 REPEATS = 2
 GOLDEN_RATIO = 0.6180339887498949
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import ray
 import ray.train
 import torch
+import torch.distributed as dist
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from safetensors.torch import load_file, save_file
@@ -39,7 +40,7 @@ WORKERS = "workers"
 """Folder of what Ray Train notes."""
 
 ERROR = "error.json"
-"""Why a worker gave up."""
+"""Why a worker could not begin."""
 
 Splits: TypeAlias = Callable[[], tuple[LabelledFeatures, LabelledFeatures]]
 
@@ -174,21 +175,24 @@ class _Counter:
 
 
 def _train(work: _Work, shared: SharedFolders, counter: Any) -> None:  # noqa: ANN401 - a handle that Ray makes
-    """Train in one of the workers; the first leaves the result."""
-    shared.enter()
-    if (work.exchange / ERROR).exists():
-        return  # another worker said why there is no use in going on
-    try:
-        _train_and_save(work, counter)
-    except XingpingError as error:
-        with suppress(OSError):
-            (work.exchange / ERROR).write_text(pack_error(error), encoding="utf-8")
-        raise  # which ends the other workers
+    """Train in one of the workers; the first leaves the result.
 
-
-def _train_and_save(work: _Work, counter: Any) -> None:  # noqa: ANN401 - a handle that Ray makes
+    What keeps one from beginning is told to all, and they end without an error: Ray would only try again.
+    """
     torch.set_num_threads(work.threads)
-    train, valid = work.splits()
+    problem = ""
+    try:
+        shared.enter()
+        train, valid = work.splits()
+    except XingpingError as error:
+        problem = pack_error(error)
+    problems: list[str] = [""] * dist.get_world_size()
+    dist.all_gather_object(problems, problem)
+    if any(problems):
+        with suppress(OSError):
+            (work.exchange / ERROR).write_text(max(problems), encoding="utf-8")
+            return
+        raise unpack_error(max(problems))
     first = ray.train.get_context().get_world_rank() == 0
     trained = train_head(
         work.task,
