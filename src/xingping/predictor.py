@@ -295,6 +295,7 @@ def load_encoder(settings: EncoderSettings) -> FrozenEncoder:
         runtime=settings.runtime,
         layers=layers,
         max_length=settings.max_length,
+        device="cpu" if settings.runtime == "onnx" else None,  # a head of a CPU's features is served on one
     )
 
 
