@@ -132,7 +132,8 @@ def evaluate_file(
         The run has no trained model.
     """
     progress = progress or Silent()
-    tasks: list[Task] = [task for task in ("classification", "regression") if (run / "models" / task / "model.json").is_file()]
+    known: tuple[Task, ...] = ("classification", "regression")
+    tasks = [task for task in known if (run / "models" / task / "model.json").is_file()]
     if not tasks:
         raise RunDirectoryError(f"{run} holds no trained model; run: xingping train {run}")
     predictors = [RatingPredictor.load(run, task=task) for task in tasks]
