@@ -8,10 +8,10 @@ WARM_UP = 0.05
 """Share of all steps over which the learning rate rises."""
 
 FIRST, LAST = 1 / 25, 1 / 250_000
-"""Rates of the first and the last step, as shares of the peak."""
+"""Rates of the first step and of the last, as shares of the peak."""
 
 MOMENTA = (0.85, 0.95)
-"""Momentum at the peak, and at the first and the last step."""
+"""Momentum at the peak, and at the first step and of the last."""
 
 
 def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:

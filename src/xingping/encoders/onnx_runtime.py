@@ -50,7 +50,7 @@ class OnnxRuntime:
         self._name = name
         self._session = open_session(export.graph)
 
-    def states(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float16]:  # noqa: ARG002
+    def states(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float16]:  # noqa: ARG002 - one signature for all
         """Return the states of the chosen layers, shape (batch, length, dim); see `Runtime.states`."""
         states: NDArray[np.float16] = self._session.run(["states"], {"ids": ids})[0]
         if not np.isfinite(states).all():
