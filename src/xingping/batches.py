@@ -108,7 +108,7 @@ def _pieces(lengths: NDArray[np.int64]) -> Iterator[slice]:
 
 
 def _runs(lengths: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """Yield the first one and the last row (exclusive) of neighbours of one length, and that length."""
+    """Yield start, end (exclusive) and length of each run of neighbours of one length."""
     borders = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
     for first, last in pairwise(borders):
         yield first, last, int(lengths[first])

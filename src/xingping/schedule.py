@@ -11,7 +11,7 @@ FIRST, LAST = 1 / 25, 1 / 250_000
 """Rates of the first step and of the last, as shares of the peak."""
 
 MOMENTA = (0.85, 0.95)
-"""Momentum at the peak, and at the first step and of the last."""
+"""Momentum at the peak, and at both ends."""
 
 
 def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
