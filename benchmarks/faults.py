@@ -83,7 +83,7 @@ class Harness:
         self.damage("flipped bytes", flip_bytes)
         self.damage("a shard cut short", cut_short)
         self.damage("a shard deleted", Path.unlink)
-        self.damage("the manifest damaged", lambda shard: flip_bytes(shard.parent / "manifest.json"))
+        self.damage("the manifest damaged", flip_bytes, file="manifest.json")
         self.fill_the_disk()
         if self.args.ray:
             self.kill_a_ray_worker()
@@ -134,12 +134,13 @@ class Harness:
             time.sleep(POLL)
         return None
 
-    def damage(self, what: str, how: Callable[[Path], None]) -> None:
+    def damage(self, what: str, how: Callable[[Path], None], file: str = "") -> None:
         """Damage a finished store and run anew on it: only the damaged shard may be encoded again."""
         shutil.rmtree(self.folder / "damaged", ignore_errors=True)
         shutil.copytree(self.folder / "undisturbed" / "cache", self.folder / "damaged" / "cache")
         shards = sorted((self.folder / "damaged" / "cache" / "features").rglob("shard-*"))
-        victim = self.rng.choice(shards)
+        shard = self.rng.choice(shards)
+        victim = shard.with_name(file) if file else shard
         times = {shard: shard.stat().st_mtime_ns for shard in shards}
         how(victim)
         code = self.start("damaged").wait()
