@@ -20,10 +20,13 @@ PER_SHARD = 5
 
 
 class Texts:
-    """Lengths and shards of texts, as a store knows them; notes what is given back."""
+    """Lengths and shards of texts, as a store knows them; notes what is fetched and given back."""
 
     def __init__(self, lengths, shards):
-        self.lengths, self.shards, self.released = lengths, shards, []
+        self.lengths, self.shards, self.fetched, self.released = lengths, shards, [], []
+
+    def fetch(self, shards):
+        self.fetched.append(sorted(np.asarray(shards).tolist()))
 
     def release(self, shards):
         self.released.append(sorted(np.asarray(shards).tolist()))
@@ -72,6 +75,23 @@ def test_many_shards_are_read_group_by_group_and_given_back(n):
     assert sum(portion.done is not None for portion in portions) == 4
 
 
+def test_shards_of_the_next_group_are_fetched_one_by_one_before_it_begins():
+    features = texts(4000, 3 * GROUP_SHARDS)
+    for order in (training_order(features, 64, np.random.default_rng(1)), rating_order(features, 64)):
+        fetched, read, groups = set(), set(), 0
+        for portion in order:
+            now = set(features.shards[portion.indices].tolist())
+            if groups:  # the first group is read as it comes
+                assert now <= fetched | read
+            read |= now
+            if portion.coming is not None:
+                assert len(portion.coming) <= 2
+                assert not fetched & set(portion.coming.tolist())
+                fetched |= set(portion.coming.tolist())
+            groups += portion.done is not None
+        assert len(fetched) == 2 * GROUP_SHARDS
+
+
 def test_groups_differ_from_epoch_to_epoch():
     features = texts(4000, 3 * GROUP_SHARDS)
     first, second = (
@@ -100,12 +120,20 @@ def test_no_texts_give_no_batches():
 @pytest.mark.parametrize("ahead", [False, True])
 def test_loading_keeps_the_order_and_gives_shards_back_once_they_are_read(ahead):
     features = texts(100, 1)
-    portions = [Portion(np.array([i]), np.array([i], dtype=np.int32) if i % 5 == 4 else None) for i in range(20)]
+    portions = [
+        Portion(
+            np.array([i]),
+            np.array([i], dtype=np.int32) if i % 5 == 4 else None,
+            np.array([i], dtype=np.int32) if i % 5 == 1 else None,
+        )
+        for i in range(20)
+    ]
     seen = []
     for value in load_portions(iter(portions), lambda portion: int(portion.indices[0]), features, ahead=ahead):
         assert features.released == [[shard] for shard in (4, 9, 14, 19) if shard <= value]
         seen.append(value)
     assert seen == list(range(20))
+    assert features.fetched == [[1], [6], [11], [16]]
 
 
 @pytest.mark.parametrize("ahead", [False, True])

@@ -34,6 +34,7 @@ class Portion(NamedTuple):
 
     indices: NDArray[np.int64]
     done: NDArray[np.int32] | None = None  # shards that nothing behind this batch reads
+    coming: NDArray[np.int32] | None = None  # shards of the next group, to be fetched from disk by now
 
 
 def training_order(features: StoredFeatures, batch_size: int, rng: np.random.Generator) -> Iterator[Portion]:
@@ -55,14 +56,17 @@ def training_order(features: StoredFeatures, batch_size: int, rng: np.random.Gen
             part = pool[start : start + window]
             part = part[np.argsort(lengths[part], kind="stable")]
             batches += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
-        yield from _portions([batches[place] for place in rng.permutation(len(batches))], done)
+        coming = groups[number][1] if number < len(groups) else None
+        yield from _portions([batches[place] for place in rng.permutation(len(batches))], done, coming)
 
 
 def rating_order(features: StoredFeatures, batch_size: int) -> Iterator[Portion]:
     """Yield every text once, in batches of similar length, group of shards by group."""
-    for group, done in _groups(features.shards):
+    groups = list(_groups(features.shards))
+    for number, (group, done) in enumerate(groups, 1):
         order = group[np.argsort(features.lengths[group], kind="stable")]
-        yield from _portions([order[at : at + batch_size] for at in range(0, len(order), batch_size)], done)
+        coming = groups[number][1] if number < len(groups) else None
+        yield from _portions([order[at : at + batch_size] for at in range(0, len(order), batch_size)], done, coming)
 
 
 def sample_tokens(features: StoredFeatures, texts: int) -> NDArray[np.float32]:
@@ -100,10 +104,16 @@ def _groups(
         yield texts, names[chosen]
 
 
-def _portions(batches: list[NDArray[np.int64]], done: NDArray[np.int32] | None) -> Iterator[Portion]:
+def _portions(
+    batches: list[NDArray[np.int64]], done: NDArray[np.int32] | None, coming: NDArray[np.int32] | None
+) -> Iterator[Portion]:
+    """Yield the portions of a group; the shards of the next one come into memory one after the other meanwhile."""
     last = len(batches) - 1
+    some = np.zeros(0, dtype=np.int32) if coming is None else coming
+    borders = np.arange(len(batches) + 1) * len(some) // max(1, len(batches))
     for number, batch in enumerate(batches):
-        yield Portion(batch, done if number == last else None)
+        now = some[borders[number] : borders[number + 1]]
+        yield Portion(batch, done if number == last else None, now if len(now) else None)
 
 
 def load_portions(
@@ -121,16 +131,15 @@ def load_portions(
         The store's view that the portions index.
     ahead
         Whether to load on another thread, `AHEAD` portions early: right where another device computes. Where the
-        processor does, the two would only take the cores from each other; there, another thread reads just the pages
-        of a store that may not be in memory.
+        processor does, the two would only take the cores from each other.
     """
-    if ahead:
-        portions_and_loaded = read_ahead(portions, lambda portion: (portion, load(portion)))
-    else:
-        if is_larger(features):
-            portions = read_ahead(portions, lambda portion: _touch(features, portion))
-        portions_and_loaded = ((portion, load(portion)) for portion in portions)
-    for portion, loaded in portions_and_loaded:
+
+    def fetch_and_load(portion: Portion) -> tuple[Portion, T]:
+        if portion.coming is not None:
+            features.fetch(portion.coming)
+        return portion, load(portion)
+
+    for portion, loaded in read_ahead(portions, fetch_and_load) if ahead else map(fetch_and_load, portions):
         if portion.done is not None:
             features.release(portion.done)
         yield loaded
@@ -139,13 +148,6 @@ def load_portions(
 def slots(*, ahead: bool) -> int:
     """Return how many portions are held at one time at the most."""
     return AHEAD + 2 if ahead else 1
-
-
-def _touch(features: StoredFeatures, portion: Portion) -> Portion:
-    """Have the pages of a portion in memory."""
-    for index in portion.indices.tolist():
-        features.tokens(index)[:, :1].any()
-    return portion
 
 
 def read_ahead(items: Iterator[S], work: Callable[[S], T]) -> Iterator[T]:

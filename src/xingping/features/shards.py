@@ -90,9 +90,16 @@ class ShardArrays:
 
     def release(self) -> None:
         """Tell the system that the pages in memory are not needed for now; reading fetches them again."""
+        self._advise(mmap.MADV_DONTNEED)
+
+    def fetch(self) -> None:
+        """Tell the system that the pages will be needed soon: it reads them while the caller goes on."""
+        self._advise(mmap.MADV_WILLNEED)
+
+    def _advise(self, advice: int) -> None:
         if self._file is not None and self._file.address % mmap.PAGESIZE == 0:
             address, size = ctypes.c_void_p(self._file.address), ctypes.c_size_t(self._file.size)
-            _libc.madvise(address, size, ctypes.c_int(mmap.MADV_DONTNEED))
+            _libc.madvise(address, size, ctypes.c_int(advice))
 
 
 def shard_name(keys: Keys) -> str:

@@ -102,6 +102,11 @@ class StoredFeatures:
         for shard in np.unique(np.asarray(shards, dtype=np.int64)).tolist():
             self._files[shard].release()
 
+    def fetch(self, shards: Sequence[int] | Integers) -> None:
+        """Tell the system that some shards will be read soon."""
+        for shard in np.unique(np.asarray(shards, dtype=np.int64)).tolist():
+            self._files[shard].fetch()
+
     def tokens(self, index: int) -> Floats:
         """Return the token vectors of a text, (tokens, dim).
 
