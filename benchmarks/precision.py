@@ -1,9 +1,9 @@
 """What faster features cost in accuracy: the same heads on features of several precisions, on the test split.
 
-    python benchmarks/precision.py REVIEWS.csv [--seeds 3] [--ways fp32:fp16,int8:fp16,int8:int8] [--json OUT]
+    python benchmarks/precision.py REVIEWS.csv [--seeds 3] [--ways fp32:fp16,int8:int8] [--tasks TASKS] [--json OUT]
 
 A way is the precision of the encoder and the type of the store. The reviews are read and split once; for each way they
-are encoded, and for each seed a head is trained for both tasks, in fp32. The table has the mean over the seeds and each
+are encoded, and for each seed a head is trained for each task, in fp32. The table has the mean over the seeds and each
 difference to the first way with its standard error, of the seeds as they come: trainings on other features differ by
 chance as trainings with other seeds do.
 """
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("reviews", type=Path, help="table of reviews")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ways", default="fp32:fp16,int8:int8")
+    parser.add_argument("--tasks", default=",".join(get_args(Task)))
     parser.add_argument("--encoder", default="bundled")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -45,14 +46,16 @@ def main() -> None:
         reviews = PreparedReviews.open(folder / "reviews.parquet")
         figures: dict[str, Any] = {}
         for way in args.ways.split(","):
-            figures[way] = measure(way, args.encoder, reviews, args.seeds)
+            figures[way] = measure(way, args.encoder, reviews, args.seeds, args.tasks.split(","))
     show(figures)
     if args.json:
         content = {"machine": machine, "ways": figures}
         args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(way: str, name: str, reviews: PreparedReviews, seeds: int) -> dict[str, list[dict[str, float]]]:
+def measure(
+    way: str, name: str, reviews: PreparedReviews, seeds: int, tasks: list[Task]
+) -> dict[str, list[dict[str, float]]]:
     """Return the measures of each task and seed on the test split."""
     precision, _, dtype = way.partition(":")
     encoder = load_encoder(EncoderSettings.parse({"name": name, "precision": precision}))
@@ -66,7 +69,7 @@ def measure(way: str, name: str, reviews: PreparedReviews, seeds: int) -> dict[s
     )
     figures: dict[str, list[dict[str, float]]] = {}
     training = TrainingSettings(precision="fp32")
-    for task in get_args(Task):
+    for task in tasks:
         figures[task] = []
         for seed in range(seeds):
             head = train_head(task, train, valid, HeadSettings(), training, seed=seed).head
