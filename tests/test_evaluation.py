@@ -3,7 +3,16 @@ import pyarrow as pa
 import pytest
 
 from toy import planted_reviews
-from xingping.evaluation import Answers, baseline_answers, evaluate_answers, evaluate_films, predictions_table
+from xingping.evaluation import (
+    Answers,
+    BaselineData,
+    baseline_answers,
+    evaluate_answers,
+    evaluate_films,
+    evaluate_slices,
+    measure_doubt,
+    predictions_table,
+)
 from xingping.predictor import Ratings
 
 TRUE = np.array([1, 3, 5, 5])
@@ -42,10 +51,49 @@ def test_the_predictions_table_has_a_row_a_review_and_no_column_twice():
     assert table["regression_expected"].to_pylist() == [1.4, 3.2, 4.4, 4.9]
 
 
+def seen_by_baselines(texts):
+    return BaselineData(
+        texts, [" ".join(text) for text in texts], np.array([[len(text)] for text in texts], np.float32)
+    )
+
+
+def test_doubt_is_measured_by_reviews_and_by_films_against_every_baseline():
+    film = np.array([0, 1, 1, 2], dtype=np.int32)
+    baselines = {"majority": CLASSES, "majority_median": Answers(CLASSES.rating)}
+    doubt = measure_doubt(TRUE, film, {"classification": CLASSES, "regression": REAL}, baselines)
+    assert set(doubt["intervals"]["reviews"]) == {"classification", "regression", "majority"}
+    accuracy = doubt["intervals"]["films"]["classification"]["accuracy"]
+    assert accuracy["low"] <= accuracy["value"] == (CLASSES.rating == TRUE).mean() <= accuracy["high"]
+    assert doubt["differences"]["reviews"]["classification"]["majority"]["nll"] == {"value": 0, "low": 0, "high": 0}
+    assert "nll" not in doubt["differences"]["films"]["regression"]["majority"]
+    one = measure_doubt(TRUE, np.zeros(4, dtype=np.int32), {"classification": CLASSES}, {})
+    assert set(one["intervals"]) == {"reviews"}
+
+
+def test_slices_are_measured_where_they_have_reviews():
+    texts = ["好", "不好", "虽然长但是不错", "8分"]
+    slices = evaluate_slices(texts, TRUE, {"classification": CLASSES, "regression": REAL})
+    assert slices["length 0-10"]["n"] == 4
+    assert slices["negation"]["n"] == 2
+    assert slices["star 1"]["classification"] == {"accuracy": 1.0, "accuracy_within_one": 1.0, "mae": 0.0}
+    assert "star 2" not in slices
+
+
+def test_two_models_with_probabilities_have_columns_of_their_own():
+    reviews = pa.table({"row": [4, 5, 6, 7], "rating": pa.array(TRUE, pa.int8()), "film": FILM.tolist()})
+    names = predictions_table(
+        reviews, {"classification": CLASSES, "ordinal": CLASSES}, {"char_ngram": CLASSES}
+    ).column_names
+    assert len(names) == len(set(names))
+    assert {"p1", "ordinal_p1", "ordinal_rating"} <= set(names)
+
+
 def test_baselines_see_only_the_training_reviews():
     texts, ratings = planted_reviews(300, 0)
     unseen, true = planted_reviews(80, 1)
-    answers = baseline_answers(texts, ratings, unseen)
-    assert set(answers) == {"majority", "char_ngram", "char_ngram_median"}
+    answers = baseline_answers(seen_by_baselines(texts), ratings, seen_by_baselines(unseen))
+    assert set(answers) == {
+        "majority", "char_ngram", "char_ngram_median", "word_ngram", "fasttext", "mean_features",
+    }  # fmt: skip
     assert len(set(answers["majority"].rating.tolist())) == 1
     assert (answers["char_ngram"].rating == true).mean() > 0.9

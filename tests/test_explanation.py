@@ -43,7 +43,7 @@ def test_text_cut_off_behind_the_last_token_gets_no_weight():
 def test_explanations_carry_the_rating_and_spans_of_the_text():
     text = "很好看！"
     ratings = Ratings(
-        np.array([5]), np.array([4.5]), np.array([[0, 0, 0, 0.5, 0.5]]),
+        np.array([5]), np.array([4.5]), np.array([[0, 0, 0, 0.5, 0.5]]), None,
         (attention(((0, 1), 0.1), ((1, 3), 0.8), ((3, 4), 0.1)),),
     )  # fmt: skip
     (explanation,) = explain_ratings([text], ratings, Segmenter())

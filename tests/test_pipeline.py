@@ -52,7 +52,13 @@ def test_metrics_are_those_of_the_predictions_on_the_test_split(trained_run):
         again = rating_metrics(true, predictions[f"{task}_rating"].to_numpy(), expected=expected)
         assert metrics["test"][task]["confusion"] == again.pop("confusion")
         assert {name: metrics["test"][task][name] for name in again} == pytest.approx(again)
-    assert set(metrics["baselines"]) == {"majority", "char_ngram", "char_ngram_median"}
+    assert set(metrics["baselines"]) >= {"majority", "char_ngram", "char_ngram_median", "word_ngram", "mean_features"}
+    interval = metrics["intervals"]["films"]["classification"]["accuracy"]
+    assert interval["low"] <= metrics["test"]["classification"]["accuracy"] <= interval["high"]
+    assert set(metrics["differences"]["reviews"]["regression"]) >= {"majority", "char_ngram", "fasttext"}
+    assert metrics["prediction_sets"]["classification"]["asked"] == 0.9
+    assert metrics["slices"]["star 5"]["n"] == sum(metrics["test"]["classification"]["confusion"][4])
+    assert {test["kind"] for test in metrics["behaviour"]} == {"minimum", "direction", "invariance"}
     assert metrics["films"]["疯狂动物城"]["n"] + metrics["films"]["长城"]["n"] == len(true)
     assert metrics["test"]["classification"]["accuracy"] > 0.8
 

@@ -9,6 +9,7 @@ from xingping import RatingPredictor, explain
 from xingping.config import FeatureSettings
 from xingping.errors import EncoderError, InputError, RunDirectoryError, SettingsError
 from xingping.features import StoredFeatures
+from xingping.metrics import decide
 from xingping.predictor import MODEL_FORMAT
 from xingping.segmentation import Segmenter
 from xingping.word_pooling import pool_words
@@ -50,23 +51,24 @@ def test_a_batch_equals_one_by_one_and_chunks_change_nothing(predictor, monkeypa
 
 
 def test_stored_features_give_one_by_one_what_they_give_together(predictor):
-    features = StoredFeatures.of(predictor.encoder.encode([*TEXTS, *(TEXTS[0][:length] for length in range(1, 9))]))
-    together = predictor.predict_features(features)
+    texts = [*TEXTS, *(TEXTS[0][:length] for length in range(1, 9))]
+    features = StoredFeatures.of(predictor.encoder.encode(texts))
+    together = predictor.predict_features(features, texts)
     for index in range(len(features)):
-        alone = predictor.predict_features(features.take([index]))
+        alone = predictor.predict_features(features.take([index]), [texts[index]])
         np.testing.assert_allclose(alone.probabilities[0], together.probabilities[index], atol=1e-6)
 
 
 def test_a_head_of_words_sees_words(predictor):
     card = predictor.card.model_copy(update={"features": FeatureSettings(unit="word")})
-    of_words = RatingPredictor(card, predictor.head, predictor.encoder)
+    of_words = RatingPredictor(card, predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder)
     ratings = of_words.predict(TEXTS, attention=True)
     segmenter = Segmenter(card.segmentation)
     for text, attention in zip(TEXTS, ratings.attention, strict=True):
         assert attention.spans.tolist() == segmenter.pieces(text).tolist()
     distinct = list(dict.fromkeys(TEXTS))
     pooled = pool_words(predictor.encoder.encode(distinct), distinct, segmenter)
-    expected = of_words.predict_features(StoredFeatures.of(pooled)).expected
+    expected = of_words.predict_features(StoredFeatures.of(pooled), distinct).expected
     np.testing.assert_allclose(ratings.expected, expected[[distinct.index(text) for text in TEXTS]], atol=1e-6)
     assert not np.allclose(ratings.expected, predictor.predict(TEXTS).expected)
 
@@ -105,6 +107,36 @@ def test_explanations_share_the_attention_out_to_the_words(predictor):
     assert sum(word.weight for word in good.words) == pytest.approx(1)
     assert good.outside == pytest.approx(0, abs=1e-6)
     assert empty.words == ()
+
+
+def test_an_effect_is_what_leaving_the_word_out_does(predictor):
+    (explained,) = explain(predictor, [f"{GOOD} 都看过"])
+    for word in explained.words:
+        without = explained.text[: word.start] + explained.text[word.end :]
+        assert word.effect == pytest.approx(explained.expected - predictor.predict([without]).expected[0], abs=1e-6)
+    assert explain(predictor, [GOOD], effects=False)[0].words[0].effect is None
+
+
+def test_sets_hold_the_likeliest_star_and_the_rating_follows_the_measure(predictor):
+    ratings = predictor.predict(TEXTS)
+    assert ratings.sets.shape == (4, 5)
+    assert ratings.sets[np.arange(4), ratings.probabilities.argmax(1)].all()
+    for measure, rule in {"accuracy": "mode", "within_one": "window", "mae": "median", "rmse": "mean"}.items():
+        answers = predictor.card.answers.model_copy(update={"optimize": measure})
+        chosen = RatingPredictor(
+            predictor.card.model_copy(update={"answers": answers}),
+            predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder,
+        )  # fmt: skip
+        np.testing.assert_array_equal(chosen.predict(TEXTS).rating, decide(ratings.probabilities, rule))
+
+
+def test_the_answer_rests_on_head_and_ngrams(predictor):
+    """Without the blend it is the head's alone; the n-grams have a weight of their own in it."""
+    assert len(predictor.card.calibration.blend.weights) == 2
+    uncalibrated = predictor.card.model_copy(update={"calibration": None})
+    alone = RatingPredictor(uncalibrated, predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder)
+    assert alone.predict(TEXTS).sets is None
+    assert not np.allclose(alone.predict(TEXTS).expected, predictor.predict(TEXTS).expected)
 
 
 def test_one_string_is_no_list_of_texts(predictor):

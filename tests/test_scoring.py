@@ -17,10 +17,10 @@ def memory():
     return StoredFeatures.of(ToyEncoder().encode(TEXTS))
 
 
-@pytest.fixture(params=["self_attention", "mean", "cls"])
+@pytest.fixture(params=[("self_attention",), ("mean", "max"), ("cls",)], ids="+".join)
 def head(request, memory):
     torch.manual_seed(0)
-    head = RatingHead(DIM, HeadSettings(pooling=request.param, n_hops=2, attention_dim=8), "classification")
+    head = RatingHead(DIM, HeadSettings(pooling=request.param, n_hops=2, attention_dim=8), ("classification",))
     head.standardise.fit(memory)
     return head
 

@@ -29,14 +29,27 @@ def train(task="classification", head=HEAD, training=TRAINING, seed=0, **options
     return train_head(task, labelled(600, 1)[1], labelled(100, 2)[1], head, training, seed=seed, **options)
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_a_head_learns_a_planted_word(task):
-    trained = train(task)
+@pytest.mark.parametrize(
+    ("task", "head", "training"),
+    [
+        ("classification", {}, {}),
+        ("classification", {}, {"classification_loss": ("soft_labels",)}),
+        ("classification", {}, {"classification_loss": ("focal",), "class_weights": "balanced"}),
+        ("classification", {}, {"classification_loss": ("emd", "cross_entropy")}),
+        ("classification", {"pooling": ("self_attention", "mean", "max", "cls")}, {}),
+        ("regression", {}, {}),
+        ("regression", {}, {"regression_loss": "huber"}),
+        ("ordinal", {"ordinal": "coral"}, {}),
+        ("ordinal", {"ordinal": "corn"}, {}),
+    ],
+)
+def test_a_head_learns_a_planted_word(task, head, training):
+    trained = train(task, HEAD.model_copy(update=head), TRAINING.model_copy(update=training))
     assert trained.epochs[trained.best_epoch - 1].valid_accuracy > 0.95
 
 
 def test_mean_pooling_learns_it_too():
-    trained = train(head=HEAD.model_copy(update={"pooling": "mean"}))
+    trained = train(head=HEAD.model_copy(update={"pooling": ("mean",)}))
     assert trained.epochs[trained.best_epoch - 1].valid_accuracy > 0.6
 
 
@@ -57,7 +70,7 @@ def test_the_attention_finds_the_planted_word():
 
 
 def test_cls_pooling_sees_only_the_cls_vector():
-    trained = train(head=HEAD.model_copy(update={"pooling": "cls"}))
+    trained = train(head=HEAD.model_copy(update={"pooling": ("cls",)}))
     # The toy's [CLS] holds the length of the text, which says little about the planted word.
     assert trained.epochs[trained.best_epoch - 1].valid_accuracy < 0.8
 
@@ -102,7 +115,7 @@ def test_progress_counts_every_review():
 
 def test_an_untrained_head_starts_from_the_training_ratings():
     ratings = np.array([4] * 90 + [1] * 10)
-    head = RatingHead(16, HEAD, "regression").eval()
+    head = RatingHead(16, HEAD, ("regression",)).eval()
     features = StoredFeatures.of(ToyEncoder().encode(["好看"] * 100))
     head.start_from(features, ratings)
     assert head(head.loader().load(features, np.array([0]))).scores.item() == pytest.approx(3.7, abs=0.2)
@@ -136,7 +149,7 @@ def test_reviews_without_tokens_are_trained_and_rated():
 
 
 def test_dropout_masks_keep_their_share_and_what_is_kept_is_scaled():
-    head = RatingHead(16, HeadSettings(dropout=0.25, n_hops=2, attention_dim=8, hidden_dim=64), "classification")
+    head = RatingHead(16, HeadSettings(dropout=0.25, n_hops=2, attention_dim=8, hidden_dim=64), ("classification",))
     for dtype in (torch.float32, torch.bfloat16):
         masks = head.draw_masks(np.random.SFC64(0), 2000, dtype)
         assert masks.pooled.dtype == dtype
@@ -148,7 +161,7 @@ def test_dropout_masks_keep_their_share_and_what_is_kept_is_scaled():
     with torch.inference_mode():
         pooled = head.pooling(*batch).vector * masks.pooled / 0.75
         hidden = torch.relu(head.hidden(pooled)) * masks.hidden / 0.75
-        torch.testing.assert_close(head(batch, masks).scores, head.output(hidden))
+        torch.testing.assert_close(head(batch, masks).scores, head.outputs["classification"](hidden))
         torch.testing.assert_close(pooled.mean(0), head.pooling(*batch).vector[0], atol=0.1, rtol=0)
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -67,8 +67,8 @@ def predict_file(
     """Rate every row of a table and write it with the ratings behind its own columns.
 
     All rows stay, in their order. `predicted_rating`, `predicted_expected` and, for classification,
-    `predicted_p1` to `predicted_p5` are added; they are empty where a row has no text or could not be read, and
-    `predicted_note` says why. An unreadable record is kept as it is in the text column.
+    `predicted_p1` to `predicted_p5` and `predicted_set` (such as `4 5`) are added; they are empty where a row has no
+    text or could not be read, and `predicted_note` says why. An unreadable record is kept as it is in the text column.
 
     Parameters
     ----------
@@ -132,8 +132,7 @@ def evaluate_file(
         The run has no trained model.
     """
     progress = progress or Silent()
-    known: tuple[Task, ...] = ("classification", "regression")
-    tasks = [task for task in known if (run / "models" / task / "model.json").is_file()]
+    tasks = [task for task in get_args(Task) if (run / "models" / task / "model.json").is_file()]
     if not tasks:
         raise RunDirectoryError(f"{run} holds no trained model; run: xingping train {run}")
     predictors = [RatingPredictor.load(run, task=task) for task in tasks]
@@ -146,7 +145,7 @@ def evaluate_file(
     true = reviews.table["rating"].to_numpy().astype(np.int64)
     features = _stored_features(predictors[0], texts, progress)
     return {
-        predictor.task: evaluate_answers(true, Answers.of(predictor.predict_features(features)))
+        predictor.task: evaluate_answers(true, Answers.of(predictor.predict_features(features, texts)))
         for predictor in predictors
     }
 
@@ -196,6 +195,8 @@ def _added_columns(ratings: Ratings, rated: NDArray[np.bool_]) -> dict[str, pa.A
     if ratings.probabilities is not None:
         for star in range(1, 6):
             columns[f"predicted_p{star}"] = ratings.probabilities[:, star - 1].round(6)
+    if ratings.sets is not None:
+        columns["predicted_set"] = np.array([" ".join(map(str, np.flatnonzero(row) + 1)) for row in ratings.sets])
     place = np.cumsum(rated) - 1
     where = pa.array(np.where(rated, place, 0), mask=~rated)
     return {name: pa.array(values).take(where) for name, values in columns.items()}

@@ -4,19 +4,21 @@ The one line of help under each field serves the command line too (`help_of`).
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from xingping.errors import SettingsError
 
 __all__ = [
+    "AnswerSettings",
     "CleaningSettings",
     "ColumnSettings",
     "EncoderSettings",
     "EngineSettings",
     "FeatureSettings",
     "HeadSettings",
+    "NgramSettings",
     "RunSettings",
     "SegmentationSettings",
     "Settings",
@@ -25,8 +27,14 @@ __all__ = [
     "help_of",
 ]
 
-Task = Literal["classification", "regression"]
-Pooling = Literal["self_attention", "mean", "cls"]
+Task = Literal["classification", "regression", "ordinal"]
+Pooling = Literal["self_attention", "mean", "max", "cls"]
+LayerMix = Literal["concat", "learned"]
+OrdinalOutput = Literal["coral", "corn"]
+ClassificationLoss = Literal["cross_entropy", "soft_labels", "focal", "emd"]
+RegressionLoss = Literal["mse", "huber"]
+Measure = Literal["accuracy", "within_one", "mae", "rmse"]
+ClassWeights = Literal["none", "balanced"]
 Engine = Literal["local", "ray"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Runtime = Literal["auto", "torch", "onnx"]
@@ -35,6 +43,10 @@ FeatureUnit = Literal["token", "word"]
 FeatureDtype = Literal["fp16", "int8"]
 
 S = TypeVar("S", bound="Settings")
+T = TypeVar("T")
+
+OneOrMore = Annotated[tuple[T, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""Names in a tuple; one alone may stand for itself."""
 
 
 class Settings(BaseModel):
@@ -124,12 +136,18 @@ class FeatureSettings(Settings):
 class HeadSettings(Settings):
     """The network on top of the frozen features; symbols as in Lin et al. 2017 (arXiv 1703.03130)."""
 
-    pooling: Pooling = Field("self_attention", description="self_attention, mean or cls.")
+    layer_mix: LayerMix = Field(
+        "concat", description="Several layers side by side (concat), or one mix of them with learned weights (learned)."
+    )
+    pooling: OneOrMore[Pooling] = Field(
+        ("self_attention",), min_length=1, description="self_attention, mean, max, cls; several are put side by side."
+    )
     n_hops: int = Field(8, ge=1, le=128, description="Attention hops (r in the paper).")
     attention_dim: int = Field(128, ge=1, le=4096, description="Width of the attention layer (d_a).")
     penalty: float = Field(0.003, ge=0, description="Weight of the penalty ||AA'-I||² that keeps hops apart.")
     hidden_dim: int = Field(256, ge=1, le=8192, description="Width of the hidden layer.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before and after the hidden layer.")
+    ordinal: OrdinalOutput = Field("corn", description="Output of the task ordinal: coral or corn.")
 
 
 class TrainingSettings(Settings):
@@ -140,11 +158,43 @@ class TrainingSettings(Settings):
     batch_size: int = Field(64, ge=1, le=65536, description="Reviews a step.")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
+    classification_loss: OneOrMore[ClassificationLoss] = Field(
+        ("cross_entropy",),
+        min_length=1,
+        description="cross_entropy, soft_labels, focal, emd (of the distribution); several are added up.",
+    )
+    label_softness: float = Field(0.5, gt=0, description="Soft labels: exp(-distance²/this) of other stars.")
+    focal_gamma: float = Field(2.0, ge=0, description="Focal loss: how little sure answers count.")
+    regression_loss: RegressionLoss = Field("mse", description="mse (squared error), or huber (linear beyond a star).")
+    class_weights: ClassWeights = Field("none", description="none, or balanced: every star counts as much in all.")
+    joint: bool = Field(False, description="Train all tasks as one network with an output for each.")
     precision: TrainingPrecision = Field(
         "auto",
         description="Number type of the head's matrix products in training: auto, fp32 or bf16; "
         "auto is bf16 where the hardware multiplies it.",
     )
+
+
+class NgramSettings(Settings):
+    """The linear model on n-grams that a model has beside its head; without any n-gram, it has none."""
+
+    characters: int = Field(4, ge=0, le=8, description="Longest n-gram of characters; 0 for none.")
+    words: int = Field(2, ge=0, le=4, description="Longest n-gram of words; 0 for none.")
+    inverse_penalty: float = Field(2.0, gt=0, description="C of the logistic regression on n-grams.")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is such a model."""
+        return self.characters + self.words > 0
+
+
+class AnswerSettings(Settings):
+    """How probabilities become answers."""
+
+    optimize: Measure = Field(
+        "accuracy", description="What the rating is chosen for: accuracy (mode), within_one, mae (median), rmse (mean)."
+    )
+    coverage: float = Field(0.9, gt=0.5, lt=1, description="How often a prediction set is to hold the true star.")
 
 
 class EngineSettings(Settings):
@@ -172,8 +222,12 @@ class RunSettings(Settings):
     features: FeatureSettings = FeatureSettings()
     head: HeadSettings = HeadSettings()
     training: TrainingSettings = TrainingSettings()
+    ngrams: NgramSettings = NgramSettings()
+    answers: AnswerSettings = AnswerSettings()
     tasks: tuple[Task, ...] = Field(
-        ("classification", "regression"), min_length=1, description="Comma-separated: classification,regression."
+        ("classification", "regression"),
+        min_length=1,
+        description="Comma-separated: classification,regression,ordinal.",
     )
     movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")

@@ -8,11 +8,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xingping.baselines import CharNgramBaseline, MajorityBaseline
+from xingping.baselines import FastTextBaseline, MajorityBaseline, MeanFeaturesBaseline, NgramBaseline
+from xingping.intervals import Bootstrap, review_values
 from xingping.metrics import decide, rating_metrics
 from xingping.predictor import Ratings
+from xingping.slices import find_slices
 
-__all__ = ["Answers", "baseline_answers", "evaluate_answers", "evaluate_films", "predictions_table"]
+__all__ = [
+    "Answers",
+    "BaselineData",
+    "baseline_answers",
+    "evaluate_answers",
+    "evaluate_films",
+    "evaluate_slices",
+    "measure_doubt",
+    "predictions_table",
+]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,11 @@ class Answers:
     rating: NDArray[np.int64]
     expected: NDArray[np.float64] | None = field(default=None)
     probabilities: NDArray[np.float64] | None = field(default=None)
+
+    def values(self, true: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Return what each review adds to each measure (`intervals.review_values`)."""
+        expected = self.rating.astype(np.float64) if self.expected is None else self.expected
+        return review_values(true, expected=expected, probabilities=self.probabilities)
 
     @classmethod
     def of(cls, ratings: Ratings) -> "Answers":
@@ -53,23 +69,46 @@ def evaluate_answers(true: NDArray[np.int64], answers: Answers) -> dict[str, Any
     return rating_metrics(true, answers.rating, expected=answers.expected, probabilities=answers.probabilities)
 
 
+@dataclass(frozen=True)
+class BaselineData:
+    """What baselines see of some reviews.
+
+    Attributes
+    ----------
+    texts
+        Cleaned texts.
+    words
+        The same with a space between words.
+    means
+        (n, dim) the mean of each review's frozen vectors.
+    """
+
+    texts: Sequence[str]
+    words: Sequence[str]
+    means: NDArray[np.float32]
+
+
 def baseline_answers(
-    train_texts: Sequence[str], train_ratings: NDArray[np.int64], texts: Sequence[str]
+    train: BaselineData, train_ratings: NDArray[np.int64], test: BaselineData, *, seed: int = 0
 ) -> dict[str, Answers]:
-    """Train every baseline and let it rate some texts.
+    """Train every baseline and let it rate some texts, by the likeliest star.
 
     Returns
     -------
     dict
-        `majority`; `char_ngram`, by the likeliest star; `char_ngram_median`, the same model by the median.
+        `majority`, `char_ngram`, `word_ngram`, `fasttext`, `mean_features`; and `char_ngram_median`, the second by
+        the median.
     """
-    shares = MajorityBaseline().fit(train_ratings).predict_proba(len(texts))
-    ngrams = CharNgramBaseline().fit(train_texts, train_ratings).predict_proba(texts)
-    return {
-        "majority": Answers(decide(shares, "mode"), probabilities=shares),
-        "char_ngram": Answers(decide(ngrams, "mode"), probabilities=ngrams),
-        "char_ngram_median": Answers(decide(ngrams, "median")),
+    answers = {
+        "majority": MajorityBaseline().fit(train_ratings).predict_proba(len(test.texts)),
+        "char_ngram": NgramBaseline("char").fit(train.texts, train_ratings).predict_proba(test.texts),
+        "word_ngram": NgramBaseline("word").fit(train.words, train_ratings).predict_proba(test.words),
+        "fasttext": FastTextBaseline(seed=seed).fit(train.words, train_ratings).predict_proba(test.words),
+        "mean_features": MeanFeaturesBaseline().fit(train.means, train_ratings).predict_proba(test.means),
     }
+    median = Answers(decide(answers["char_ngram"], "median"))
+    by_mode = {name: Answers(decide(proba, "mode"), probabilities=proba) for name, proba in answers.items()}
+    return {**by_mode, "char_ngram_median": median}
 
 
 def evaluate_films(
@@ -102,15 +141,74 @@ def evaluate_films(
     return result
 
 
+def measure_doubt(
+    true: NDArray[np.int64],
+    film: NDArray[np.int32],
+    models: Mapping[str, Answers],
+    baselines: Mapping[str, Answers],
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return how far the figures may be off by chance, drawn by reviews and by whole films.
+
+    Each measure is taken by the rule that is best for it (`intervals.BEST_RULES`), for models and baselines alike.
+
+    Returns
+    -------
+    dict
+        `intervals`: `{"reviews" | "films": {model or baseline: {measure: {"value", "low", "high"}}}}`;
+        `differences`: `{"reviews" | "films": {task: {baseline: {measure: {"value", "low", "high"}}}}}`, the model less
+        the baseline. `films` is left out where there are fewer than two.
+    """
+    rated = {name: answers for name, answers in baselines.items() if answers.probabilities is not None}
+    values = {name: answers.values(true) for name, answers in {**models, **rated}.items()}
+    result: dict[str, Any] = {"intervals": {}, "differences": {}}
+    for unit, groups in {"reviews": None, "films": film}.items():
+        if groups is not None and len(np.unique(groups)) < 2:
+            continue
+        bootstrap = Bootstrap(values, groups=groups, seed=seed)
+        result["intervals"][unit] = {name: bootstrap.interval(name) for name in values}
+        result["differences"][unit] = {
+            task: {name: bootstrap.difference(task, name) for name in rated} for task in models
+        }
+    return result
+
+
+def evaluate_slices(
+    texts: Sequence[str], true: NDArray[np.int64], models: Mapping[str, Answers]
+) -> dict[str, dict[str, Any]]:
+    """Return how good each model is on kinds of reviews (`slices.find_slices`).
+
+    Returns
+    -------
+    dict
+        `{slice: {"n", task: {"accuracy", "accuracy_within_one", "mae"}}}`, by the models' own answers; slices without
+        a review are left out.
+    """
+    wanted = ("accuracy", "accuracy_within_one", "mae")
+    result: dict[str, dict[str, Any]] = {}
+    for name, mask in find_slices(texts, true).items():
+        where = np.flatnonzero(mask)
+        if not len(where):
+            continue
+        result[name] = {"n": len(where)}
+        for task, answers in models.items():
+            measures = evaluate_answers(true[where], answers.take(where))
+            result[name][task] = {measure: measures[measure] for measure in wanted}
+    return result
+
+
 def predictions_table(reviews: pa.Table, models: Mapping[str, Answers], baselines: Mapping[str, Answers]) -> pa.Table:
     """Return the content of `predictions.parquet`: a row a test review, the models' and the n-grams' answers."""
     table = reviews.select(["row", "rating", "film"])
+    first = next((task for task, answers in models.items() if answers.probabilities is not None), None)
     for task, answers in models.items():
         expected = answers.expected
         if answers.probabilities is not None:
             expected = answers.probabilities @ np.arange(1, 6)
             for star in range(1, 6):
-                table = table.append_column(f"p{star}", pa.array(answers.probabilities[:, star - 1]))
+                name = f"p{star}" if task == first else f"{task}_p{star}"
+                table = table.append_column(name, pa.array(answers.probabilities[:, star - 1]))
         table = table.append_column(f"{task}_rating", pa.array(answers.rating.astype(np.int8)))
         table = table.append_column(f"{task}_expected", pa.array(expected))
     ngrams = pa.array(baselines["char_ngram"].rating.astype(np.int8))

@@ -1,7 +1,7 @@
-"""Which words a head looked at: attention on tokens, merged to words; and reviews worth showing."""
+"""Which words a rating rests on: what the head looked at, and what leaving a word out does to the whole model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from xingping.segmentation import Segmenter, Word
 __all__ = [
     "Explanation",
     "WordWeight",
+    "add_effects",
     "choose_examples",
     "explain",
     "explain_examples",
@@ -33,12 +34,17 @@ FILMS_WITH_EXAMPLES = 60
 
 @dataclass(frozen=True, slots=True)
 class WordWeight:
-    """A word, its half-open character span, and its share of the attention on words."""
+    """A word, its half-open character span, its share of the attention on words, and its effect.
+
+    The effect is the expected rating less that of the text without the word, in stars: head and n-grams together,
+    so it is there where a head does not attend. None where it was not asked for.
+    """
 
     word: str
     start: int
     end: int
     weight: float
+    effect: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,10 @@ class Explanation:
         return asdict(self)
 
 
-def explain(predictor: RatingPredictor, texts: Sequence[str], segmenter: Segmenter | None = None) -> list[Explanation]:
-    """Rate texts and say which words the head looked at.
+def explain(
+    predictor: RatingPredictor, texts: Sequence[str], segmenter: Segmenter | None = None, *, effects: bool = True
+) -> list[Explanation]:
+    """Rate texts and say which words the head looked at, and what each word does to the rating.
 
     Parameters
     ----------
@@ -82,9 +90,29 @@ def explain(predictor: RatingPredictor, texts: Sequence[str], segmenter: Segment
         Raw texts.
     segmenter
         By default the one with the settings of the training.
+    effects
+        Whether to rate each text once more without each of its words.
     """
     segmenter = segmenter or Segmenter(predictor.card.segmentation)
-    return explain_ratings(predictor.clean(texts), predictor.predict(texts, attention=True), segmenter)
+    explanations = explain_ratings(predictor.clean(texts), predictor.predict(texts, attention=True), segmenter)
+    return add_effects(predictor, explanations) if effects else explanations
+
+
+def add_effects(predictor: RatingPredictor, explanations: Sequence[Explanation]) -> list[Explanation]:
+    """Return explanations with each word's effect, by leaving it out (Li et al. 2016, arXiv 1612.08220)."""
+    without = [
+        explanation.text[: word.start] + explanation.text[word.end :]
+        for explanation in explanations
+        for word in explanation.words
+    ]
+    left = iter(predictor.predict(without).expected.tolist())
+    return [
+        replace(
+            explanation,
+            words=tuple(replace(word, effect=explanation.expected - next(left)) for word in explanation.words),
+        )
+        for explanation in explanations
+    ]
 
 
 def explain_ratings(texts: Sequence[str], ratings: Ratings, segmenter: Segmenter) -> list[Explanation]:
@@ -164,7 +192,7 @@ def explain_examples(
         The content of `explanations.json`: `{"overall": [entry], "films": {film: [entry]}}`, where an entry has
         `row, text, film, rating, predicted, probability, words`.
     """
-    ratings = predictor.predict_features(features)
+    ratings = predictor.predict_features(features, test["text"].to_pylist())
     if ratings.probabilities is None:
         confidence = -np.abs(ratings.expected - ratings.rating)
     else:
@@ -178,8 +206,9 @@ def explain_examples(
         picked = choose_examples(texts, true[rows], ratings.rating[rows], confidence[rows], per_star=EXAMPLES_PER_STAR)
         chosen[name] = rows[picked].tolist()
     wanted = sorted({row for rows in chosen.values() for row in rows})
-    looked = predictor.predict_features(features.take(wanted), attention=True)
-    explanations = explain_ratings([reviews[row]["text"] for row in wanted], looked, segmenter)
+    texts = [reviews[row]["text"] for row in wanted]
+    looked = predictor.predict_features(features.take(wanted), texts, attention=True)
+    explanations = add_effects(predictor, explain_ratings(texts, looked, segmenter))
     entries = {
         row: {
             **reviews[row],

@@ -1,6 +1,7 @@
-"""The network on frozen features: pooling, one hidden layer, and an output for classes or for a real number."""
+"""The network on frozen features: a mix of layers, pooling, one hidden layer, and an output for each task."""
 
-from typing import NamedTuple, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from xingping.batches import BatchLoader, FeatureBatch
 from xingping.config import HeadSettings, Task
 from xingping.epochs import sample_tokens
 from xingping.features import StoredFeatures
-from xingping.pooling import StructuredSelfAttention, make_pooling
-from xingping.ratings import NUM_CLASSES, to_classes
+from xingping.outputs import Output, make_output
+from xingping.pooling import LayerMix, Poolings
 
 __all__ = ["DropoutMasks", "HeadOutput", "RatingHead", "Standardise"]
 
@@ -51,7 +52,7 @@ class DropoutMasks(NamedTuple):
 class HeadOutput(NamedTuple):
     """What a head says of a batch."""
 
-    scores: Tensor  # (batch, 5) logits of the classes, or (batch, 1) the rating as a real number
+    scores: Tensor  # (batch, n_scores), those of several tasks side by side (`RatingHead.columns`)
     vector: Tensor  # (batch, hidden_dim), the review as the head sees it
     attention: Tensor | None  # (batch, hops, longest), 0 behind the end of a review
 
@@ -89,22 +90,55 @@ class RatingHead(nn.Module):
     Parameters
     ----------
     dim
-        Width of a token vector.
+        Width of a token vector, all layers together.
     settings
         Pooling and sizes.
-    task
-        `classification`: five logits. `regression`: the rating itself, in stars.
+    tasks
+        What to predict; each has an output of its own on the same hidden layer.
+    n_layers
+        Layers that a token vector holds side by side.
     """
 
-    def __init__(self, dim: int, settings: HeadSettings, task: Task) -> None:
+    def __init__(self, dim: int, settings: HeadSettings, tasks: Sequence[Task], n_layers: int = 1) -> None:
         super().__init__()
-        self.task = task
+        self.dim, self.settings, self.tasks, self.n_layers = dim, settings, tuple(tasks), n_layers
         # Dropout in levels, so that what is kept is scaled by exactly its probability.
         self.kept_levels = MASK_LEVELS - round(settings.dropout * MASK_LEVELS)
         self.standardise = Standardise(dim)
-        self.pooling = make_pooling(dim, settings)
+        mixes = settings.layer_mix == "learned" and n_layers > 1
+        self.mix = LayerMix(n_layers) if mixes else None
+        self.pooling = Poolings(dim // n_layers if mixes else dim, settings)
         self.hidden = nn.Linear(self.pooling.out_dim, settings.hidden_dim)
-        self.output = nn.Linear(settings.hidden_dim, NUM_CLASSES if task == "classification" else 1)
+        self.outputs = nn.ModuleDict({task: make_output(settings.hidden_dim, task, settings) for task in tasks})
+
+    @property
+    def task(self) -> Task:
+        """The only task, or the first of several."""
+        return self.tasks[0]
+
+    @property
+    def columns(self) -> dict[Task, slice]:
+        """Which of the scores are of which task."""
+        columns: dict[Task, slice] = {}
+        end = 0
+        for task in self.tasks:
+            columns[task] = slice(end, end + self.output(task).n_scores)
+            end = columns[task].stop
+        return columns
+
+    @property
+    def n_scores(self) -> int:
+        """How many scores a review gets."""
+        return sum(self.output(task).n_scores for task in self.tasks)
+
+    def output(self, task: Task) -> Output:
+        """Return the last layer of a task."""
+        return cast("Output", self.outputs[task])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.hidden.weight.device
 
     @property
     def has_dropout(self) -> bool:
@@ -114,10 +148,17 @@ class RatingHead(nn.Module):
     @property
     def attends(self) -> bool:
         """Whether the head says where it looked."""
-        return isinstance(self.pooling, StructuredSelfAttention)
+        return self.pooling.attends
+
+    def only(self, task: Task) -> "RatingHead":
+        """Return the head of one of the tasks, on the same weights."""
+        head = RatingHead(self.dim, self.settings, (task,), self.n_layers)
+        wanted = head.state_dict()
+        head.load_state_dict({name: value for name, value in self.state_dict().items() if name in wanted})
+        return head.train(self.training)
 
     def start_from(self, features: StoredFeatures, ratings: NDArray[np.int64]) -> None:
-        """Fit what is not learned by gradient: the standardisation, and an output that gives the ratings' shares.
+        """Fit what is not learned by gradient: the standardisation, and outputs that give the ratings' shares.
 
         Parameters
         ----------
@@ -125,13 +166,8 @@ class RatingHead(nn.Module):
             Of the training reviews, (n,) ratings 1..5.
         """
         self.standardise.fit(features)
-        with torch.no_grad():
-            self.output.weight.mul_(0.1)
-            if self.task == "regression":
-                self.output.bias.fill_(float(ratings.mean()))
-            else:
-                counts = np.bincount(to_classes(ratings), minlength=NUM_CLASSES) + 1.0
-                self.output.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+        for task in self.tasks:
+            self.output(task).start_from(ratings)
 
     def draw_masks(
         self, random: np.random.BitGenerator, batch: int, dtype: torch.dtype = torch.float32
@@ -158,14 +194,18 @@ class RatingHead(nn.Module):
         masks
             What dropout keeps; None keeps everything, as one rates.
         """
-        pooled, attention = self.pooling(*batch)
+        values, mask, cls = batch
+        if self.mix is not None:
+            values, cls = self.mix(values), self.mix(cls)
+        pooled, attention = self.pooling(values, mask, cls)
         kept = 1.0 if masks is None else self.kept_levels / MASK_LEVELS
         if masks is not None:
             pooled = pooled * masks.pooled
         hidden = F.linear(pooled, self.hidden.weight.to(pooled.dtype)).float() / kept + self.hidden.bias
         vector = torch.relu(hidden)  # (batch, hidden_dim)
         dropped = vector if masks is None else vector * masks.hidden / kept
-        return HeadOutput(self.output(dropped), vector, attention)
+        scores = torch.cat([output(dropped) for output in self.outputs.values()], dim=1)
+        return HeadOutput(scores, vector, attention)
 
 
 def _as_numbers(kept: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:

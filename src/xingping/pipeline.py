@@ -101,7 +101,7 @@ class Pipeline:
         parts = {
             "prepare": ["columns", "cleaning", "segmentation", "split", "seed"],
             "encode": ["encoder", "features"],
-            "train": ["head", "training", "tasks", "seed"],
+            "train": ["head", "training", "ngrams", "answers", "tasks", "seed"],
             "evaluate": ["seed"],
             "report": ["movies"],
         }[stage]

@@ -1,4 +1,4 @@
-"""From token vectors to one vector a review: structured self-attention, mean, [CLS].
+"""From token vectors to one vector a review: structured self-attention, mean, maximum, [CLS], or several of them.
 
 All take `values` (batch, tokens, dim), `mask` (batch, tokens; True on a token) and `cls` (batch, dim), and return
 a `Pooled`. A review without tokens gets a vector of zeros and attends to nothing.
@@ -10,9 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xingping.config import HeadSettings
+from xingping.config import HeadSettings, Pooling
 
-__all__ = ["ClsPooling", "MeanPooling", "Pooled", "StructuredSelfAttention", "make_pooling", "masked_softmax"]
+__all__ = [
+    "ClsPooling",
+    "LayerMix",
+    "MaxPooling",
+    "MeanPooling",
+    "Pooled",
+    "Poolings",
+    "StructuredSelfAttention",
+    "masked_softmax",
+]
 
 
 class Pooled(NamedTuple):
@@ -84,8 +93,77 @@ class ClsPooling(nn.Module):
         return Pooled(cls, None)
 
 
-def make_pooling(dim: int, settings: HeadSettings) -> StructuredSelfAttention | MeanPooling | ClsPooling:
-    """Make the pooling that the settings name."""
-    if settings.pooling == "self_attention":
+class MaxPooling(nn.Module):
+    """The largest value of each dimension over the tokens."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.out_dim = dim
+
+    def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:  # noqa: ARG002 - one signature for all
+        """Pool a batch."""
+        lowest = torch.finfo(values.dtype).min
+        largest = values.masked_fill(~mask.unsqueeze(2), lowest).amax(dim=1)
+        return Pooled(largest * mask.any(dim=1, keepdim=True), None)
+
+
+class LayerMix(nn.Module):
+    """The weighted sum of an encoder's layers, with weights that are learned (Peters et al. 2018, arXiv 1802.05365).
+
+    The weights are the softmax of one number a layer, times a common scale (eq. 1 there).
+
+    Parameters
+    ----------
+    n_layers
+        Layers that a vector holds side by side.
+    """
+
+    def __init__(self, n_layers: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(n_layers))
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return (..., dim) of vectors, (..., n_layers * dim)."""
+        shares = (self.scale * torch.softmax(self.weights, dim=0)).to(vectors.dtype)
+        mixed: Tensor = shares @ vectors.view(*vectors.shape[:-1], len(shares), -1)
+        return mixed
+
+
+class Poolings(nn.Module):
+    """The poolings that the settings name, side by side.
+
+    Parameters
+    ----------
+    dim
+        Width of a token vector.
+    settings
+        Which, and the sizes of structured self-attention.
+    """
+
+    def __init__(self, dim: int, settings: HeadSettings) -> None:
+        super().__init__()
+        parts = [_pooling(name, dim, settings) for name in settings.pooling]
+        self.parts = nn.ModuleDict(dict(zip(settings.pooling, parts, strict=True)))
+        self.out_dim = sum(part.out_dim for part in parts)
+
+    @property
+    def attends(self) -> bool:
+        """Whether one of them says where it looked."""
+        return "self_attention" in self.parts
+
+    def forward(self, values: Tensor, mask: Tensor, cls: Tensor) -> Pooled:
+        """Pool a batch."""
+        pooled = [part(values, mask, cls) for part in self.parts.values()]
+        attention = next((part.attention for part in pooled if part.attention is not None), None)
+        return Pooled(torch.cat([part.vector for part in pooled], dim=1), attention)
+
+
+def _pooling(
+    name: Pooling, dim: int, settings: HeadSettings
+) -> StructuredSelfAttention | MeanPooling | MaxPooling | ClsPooling:
+    if name == "self_attention":
         return StructuredSelfAttention(dim, settings.attention_dim, settings.n_hops)
-    return MeanPooling(dim) if settings.pooling == "mean" else ClsPooling(dim)
+    if name == "mean":
+        return MeanPooling(dim)
+    return MaxPooling(dim) if name == "max" else ClsPooling(dim)

@@ -1,9 +1,10 @@
-"""A trained model that rates text: a frozen encoder, a head, and how to load them again."""
+"""A trained model that rates text: a frozen encoder, a head, n-grams, and what makes one answer of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from xingping.artifacts import atomic_path, read_json, write_json
+from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.cleaning import clean_text
 from xingping.config import (
+    AnswerSettings,
     CleaningSettings,
     EncoderSettings,
     FeatureSettings,
     HeadSettings,
+    Measure,
+    NgramSettings,
     SegmentationSettings,
     Settings,
     Task,
@@ -25,18 +30,22 @@ from xingping.encoders import FrozenEncoder, TokenFeatures
 from xingping.errors import EncoderError, InputError, RunDirectoryError
 from xingping.features import StoredFeatures
 from xingping.heads import RatingHead
-from xingping.metrics import decide, expected_rating, round_rating
+from xingping.metrics import DecisionRule, decide, expected_rating, round_rating
+from xingping.ngrams import NgramModel
 from xingping.ratings import NUM_CLASSES
-from xingping.scoring import head_outputs
+from xingping.scoring import head_outputs, head_scores
 from xingping.segmentation import Segmenter
 from xingping.word_pooling import pool_words
 
-__all__ = ["Attention", "ModelCard", "RatingPredictor", "Ratings"]
+__all__ = ["Attention", "Calibration", "ModelCard", "RatingPredictor", "Ratings"]
 
-MODEL_FORMAT = 2
+MODEL_FORMAT = 3
 
 BUNDLED_LAYERS = (9, 11)
 """Layers of the bundled encoder that rated best on validation; its last one was trained for whole sentences."""
+
+RULES: dict[Measure, DecisionRule] = {"accuracy": "mode", "within_one": "window", "mae": "median", "rmse": "mean"}
+"""The rule that is best for each measure, given the true probabilities."""
 
 CHUNK_TEXTS = 4096
 """Texts whose features are in memory at one time while rating."""
@@ -68,11 +77,13 @@ class Ratings:
     Attributes
     ----------
     rating
-        (n,) int, 1..5: the likeliest star, or for regression the nearest one.
+        (n,) int, 1..5: by the rule that `--optimize` names, or for regression the nearest star.
     expected
         (n,) float, the rating as a real number in 1..5.
     probabilities
         (n, 5), rows sum to 1; None for regression.
+    sets
+        (n, 5) which stars are in the prediction set; None for regression.
     attention
         One entry a text; None unless asked for, or where the head does not attend.
     """
@@ -80,6 +91,7 @@ class Ratings:
     rating: NDArray[np.int64]
     expected: NDArray[np.float64]
     probabilities: NDArray[np.float64] | None
+    sets: NDArray[np.bool_] | None = None
     attention: tuple[Attention, ...] | None = None
 
     def __len__(self) -> int:
@@ -92,6 +104,7 @@ class Ratings:
             self.rating[where],
             self.expected[where],
             None if self.probabilities is None else self.probabilities[where],
+            None if self.sets is None else self.sets[where],
             None if self.attention is None else tuple(self.attention[index] for index in indices),
         )
 
@@ -99,13 +112,33 @@ class Ratings:
     def join(cls, parts: "Sequence[Ratings]") -> "Ratings":
         """Put the ratings of one model side by side; at least one part."""
         probabilities = [part.probabilities for part in parts if part.probabilities is not None]
+        sets = [part.sets for part in parts if part.sets is not None]
         attention = [part.attention for part in parts if part.attention is not None]
         return cls(
             np.concatenate([part.rating for part in parts]),
             np.concatenate([part.expected for part in parts]),
             np.concatenate(probabilities) if probabilities else None,
+            np.concatenate(sets) if sets else None,
             tuple(entry for part in attention for entry in part) if attention else None,
         )
+
+
+class Calibration(Settings):
+    """What the validation split taught.
+
+    Attributes
+    ----------
+    blend
+        Of the head and the n-grams: of probabilities, or for regression of ratings.
+    sets
+        None for regression.
+    films
+        How far a film's mean can be trusted.
+    """
+
+    blend: Blend | LinearBlend
+    sets: PredictionSets | None
+    films: FilmMeans
 
 
 class ModelCard(Settings):
@@ -124,11 +157,14 @@ class ModelCard(Settings):
     head: HeadSettings
     cleaning: CleaningSettings
     segmentation: SegmentationSettings
+    ngrams: NgramSettings
+    answers: AnswerSettings
+    calibration: "Calibration | None" = None
     version: str = version("xingping")
 
 
 class RatingPredictor:
-    """Rates texts with a trained head on a frozen encoder.
+    """Rates texts with a trained head on a frozen encoder, and n-grams beside it.
 
     Parameters
     ----------
@@ -136,13 +172,23 @@ class RatingPredictor:
         What was trained, and on what.
     head
         The trained head.
+    ngrams
+        The n-gram model, where the card has one.
     encoder
         Loaded when first needed if None.
     """
 
-    def __init__(self, card: ModelCard, head: RatingHead, encoder: FrozenEncoder | None = None) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        head: RatingHead,
+        *,
+        ngrams: NgramModel | None = None,
+        encoder: FrozenEncoder | None = None,
+    ) -> None:
         self.card = card
         self.head = head.eval()
+        self.ngrams = ngrams
         self._encoder = encoder
         self._segmenter: Segmenter | None = None
 
@@ -170,19 +216,24 @@ class RatingPredictor:
                 f"{folder / 'model.json'} is of format {found}, this xingping reads format {MODEL_FORMAT}; train again"
             )
         card = ModelCard.parse(values)
-        head = RatingHead(card.dim, card.head, card.task)
+        head = RatingHead(card.dim, card.head, (card.task,), len(card.encoder.layers or (-1,)))
         weights = folder / "head.safetensors"
         try:
             head.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise RunDirectoryError(f"cannot load {weights}: {reason}; train the model again") from error
-        return cls(card, head)
+        if not card.ngrams.enabled:
+            return cls(card, head)
+        segmenter = Segmenter(card.segmentation)
+        return cls(card, head, ngrams=NgramModel.load(folder / "ngrams.safetensors", card.ngrams, segmenter))
 
     def save(self, folder: Path) -> None:
-        """Write the bundle: `head.safetensors` and `model.json`."""
+        """Write the bundle: `head.safetensors`, `ngrams.safetensors` and `model.json`."""
         with atomic_path(folder / "head.safetensors") as temporary:
             save_file({name: value.contiguous() for name, value in self.head.state_dict().items()}, temporary)
+        if self.ngrams is not None:
+            self.ngrams.save(folder / "ngrams.safetensors")
         write_json(folder / "model.json", self.card.model_dump(mode="json"))
 
     @property
@@ -245,8 +296,9 @@ class RatingPredictor:
         distinct = list(dict.fromkeys(cleaned))
         parts = []
         for start in range(0, max(1, len(distinct)), CHUNK_TEXTS):
-            features = self._encode(distinct[start : start + CHUNK_TEXTS], progress)
-            parts.append(self.predict_features(StoredFeatures.of(features), attention=attention))
+            chunk = distinct[start : start + CHUNK_TEXTS]
+            features = StoredFeatures.of(self._encode(chunk, progress))
+            parts.append(self.predict_features(features, chunk, attention=attention))
         place = {text: index for index, text in enumerate(distinct)}
         return Ratings.join(parts).take([place[text] for text in cleaned])
 
@@ -258,9 +310,19 @@ class RatingPredictor:
         self._segmenter = self._segmenter or Segmenter(self.card.segmentation)
         return pool_words(features, texts, self._segmenter)
 
-    def predict_features(self, features: StoredFeatures, *, attention: bool = False) -> Ratings:
-        """Rate texts whose features are stored."""
-        scores = np.zeros((len(features), self.head.output.out_features), dtype=np.float32)
+    def predict_features(self, features: StoredFeatures, texts: Sequence[str], *, attention: bool = False) -> Ratings:
+        """Rate texts whose features are stored.
+
+        Parameters
+        ----------
+        features
+            Of the texts.
+        texts
+            Cleaned texts, as they were encoded.
+        attention
+            Whether to say where the head looked.
+        """
+        scores = np.zeros((len(features), self.head.n_scores), dtype=np.float32)
         looked: list[Attention] | None = [_NOWHERE] * len(features) if attention and self.head.attends else None
         for indices, output in head_outputs(self.head, features):
             scores[indices] = output.scores.numpy()
@@ -268,19 +330,52 @@ class RatingPredictor:
                 for index, weights in zip(indices.tolist(), output.attention.numpy(), strict=True):
                     spans = features.spans(index)
                     looked[index] = Attention(weights[:, : len(spans)], spans)
-        return self._ratings(scores, None if looked is None else tuple(looked))
+        return self._ratings(self._parts(scores, texts), None if looked is None else tuple(looked))
 
-    def _ratings(self, scores: NDArray[np.float32], looked: tuple[Attention, ...] | None) -> Ratings:
+    def calibrate(
+        self, features: StoredFeatures, texts: Sequence[str], ratings: NDArray[np.int64], film: NDArray[np.int32]
+    ) -> "RatingPredictor":
+        """Return the predictor that has learned from the validation split how to weigh its parts and its doubt.
+
+        Parameters
+        ----------
+        features, texts
+            As `predict_features` takes them.
+        ratings, film
+            Their stars, (n,) 1..5, and the numbers of their films.
+        """
+        parts = self._parts(head_scores(self.head, features), texts)
+        blend = LinearBlend.fit(parts, ratings) if self.task == "regression" else Blend.fit(parts, ratings)
+        answers, sets = blend(parts), None
+        if self.task != "regression":
+            sets = PredictionSets.fit(answers, ratings, self.card.answers.coverage)
+            answers = expected_rating(answers)
+        calibration = Calibration(blend=blend, sets=sets, films=FilmMeans.fit(answers, ratings, film))
+        card = self.card.model_copy(update={"calibration": calibration})
+        return RatingPredictor(card, self.head, ngrams=self.ngrams, encoder=self._encoder)
+
+    def _parts(self, scores: NDArray[np.float32], texts: Sequence[str]) -> list[NDArray[np.float64]]:
+        """Return what each part says: probabilities, (n, 5), or for regression ratings, (n,)."""
+        probabilities = self.head.output(self.task).probabilities(scores)
+        parts = [scores[:, 0].astype(np.float64) if probabilities is None else probabilities]
+        if self.ngrams is not None:
+            of_ngrams = self.ngrams.predict_proba(texts)
+            parts.append(expected_rating(of_ngrams) if probabilities is None else of_ngrams)
+        return parts
+
+    def _ratings(self, parts: list[NDArray[np.float64]], looked: tuple[Attention, ...] | None) -> Ratings:
+        calibration = self.card.calibration
+        answers = parts[0] if calibration is None else calibration.blend(parts)
         if self.task == "regression":
-            expected = scores[:, 0].astype(np.float64).clip(1, NUM_CLASSES)
-            return Ratings(round_rating(expected), expected, None, looked)
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
-        probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-        return Ratings(decide(probabilities, "mode"), expected_rating(probabilities), probabilities, looked)
+            expected = answers.clip(1, NUM_CLASSES)
+            return Ratings(round_rating(expected), expected, None, None, looked)
+        sets = None if calibration is None or calibration.sets is None else calibration.sets(answers)
+        rating = decide(answers, RULES[self.card.answers.optimize])
+        return Ratings(rating, expected_rating(answers), answers, sets, looked)
 
     def vectors(self, features: StoredFeatures) -> NDArray[np.float32]:
         """Return the head's hidden vector of each text, (texts, hidden_dim)."""
-        vectors = np.zeros((len(features), self.head.output.in_features), dtype=np.float32)
+        vectors = np.zeros((len(features), self.head.settings.hidden_dim), dtype=np.float32)
         for indices, output in head_outputs(self.head, features):
             vectors[indices] = output.vector.numpy()
         return vectors
@@ -303,7 +398,7 @@ def _bundle(path: Path, task: Task | None) -> Path:
     if (path / "model.json").is_file():
         return path
     models = path / "models"
-    tasks = [task] if task else ["classification", "regression"]
+    tasks = [task] if task else get_args(Task)
     for name in tasks:
         if (models / name / "model.json").is_file():
             return models / name

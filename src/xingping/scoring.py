@@ -26,7 +26,7 @@ def head_outputs(head: RatingHead, features: StoredFeatures) -> Iterator[tuple[N
     features
         Of the texts.
     """
-    device = head.output.weight.device
+    device = head.device
     ahead = device.type != "cpu"
     loader = head.loader(slots=slots(ahead=ahead))
 
@@ -40,8 +40,8 @@ def head_outputs(head: RatingHead, features: StoredFeatures) -> Iterator[tuple[N
 
 
 def head_scores(head: RatingHead, features: StoredFeatures) -> NDArray[np.float32]:
-    """Return logits, (n, 5), or ratings as real numbers, (n, 1), of n texts."""
-    scores = np.zeros((len(features), head.output.out_features), dtype=np.float32)
+    """Return the scores of n texts, (n, n_scores)."""
+    scores = np.zeros((len(features), head.n_scores), dtype=np.float32)
     for indices, output in head_outputs(head, features):
         scores[indices] = output.scores.numpy()
     return scores

@@ -2,17 +2,35 @@
 
 from collections.abc import Callable
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from xingping.artifacts import RunDirectory, write_json, write_table
-from xingping.baselines import sample_for_baselines
+from xingping.baselines import MOST_REVIEWS as BASELINE_REVIEWS
+from xingping.baselines import sample_reviews
+from xingping.behaviour import run_behaviour_tests
 from xingping.config import EncoderSettings, EngineSettings, RunSettings, Task
 from xingping.encoders import FrozenEncoder
-from xingping.evaluation import Answers, baseline_answers, evaluate_answers, evaluate_films, predictions_table
+from xingping.evaluation import (
+    Answers,
+    BaselineData,
+    baseline_answers,
+    evaluate_answers,
+    evaluate_films,
+    evaluate_slices,
+    measure_doubt,
+    predictions_table,
+)
 from xingping.explanation import explain_examples
 from xingping.features import FeatureStore, StoredFeatures
-from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor, load_encoder
+from xingping.label_noise import equal_text_ceiling, suspect_labels
+from xingping.ngrams import MOST_REVIEWS, NgramModel
+from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor, Ratings, load_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
@@ -24,6 +42,10 @@ from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
 
 __all__ = ["StageWork"]
+
+
+CHANGED_REVIEWS = 200
+"""Test reviews that behavioural tests change."""
 
 
 class StageWork:
@@ -82,40 +104,65 @@ class StageWork:
         self._encoder = None  # its memory is better used by the stages that follow
 
     def train(self) -> None:
-        """Train a head for each task."""
-        settings, features = self.settings, self.features
-        for task in settings.tasks:
-            folder = self.run.file(f"models/{task}")
+        """Train a head for each task, or one for all, and the n-grams; then learn from validation to weigh them."""
+        settings = self.settings
+        ngrams = self._train_ngrams() if settings.ngrams.enabled else None
+        jobs = [settings.tasks] if settings.training.joint else [(task,) for task in settings.tasks]
+        for tasks in jobs:
             total = settings.training.epochs * len(self.reviews.indices("train"))
-            with self.progress.bar(f"train: {task}", total, "reviews") as advance:
-                trained = self._train(task, folder / "checkpoint", advance)
-            write_json(folder / "history.json", trained.history())
-            card = ModelCard(
-                format=MODEL_FORMAT,
-                task=task,
-                encoder=self._resolved_encoder(),
-                encoder_fingerprint=self.run.record["encoder"]["fingerprint"],
-                features=settings.features,
-                dim=features.dim,
-                head=settings.head,
-                cleaning=settings.cleaning,
-                segmentation=settings.segmentation,
-            )
-            RatingPredictor(card, trained.head).save(folder)
+            checkpoint = self.run.file(f"models/{tasks[0]}") / "checkpoint"
+            with self.progress.bar(f"train: {', '.join(tasks)}", total, "reviews") as advance:
+                trained = self._train(tasks, checkpoint, advance)
             best = trained.epochs[trained.best_epoch - 1]
             self.progress.say(
-                f"train: {task}, best epoch {trained.best_epoch} of {len(trained.epochs)}: validation accuracy "
-                f"{best.valid_accuracy:.3f}, within one {best.valid_accuracy_within_one:.3f}"
+                f"train: {', '.join(tasks)}, best epoch {trained.best_epoch} of {len(trained.epochs)}: validation "
+                f"accuracy {best.valid_accuracy:.3f}, within one {best.valid_accuracy_within_one:.3f}"
             )
+            for task in tasks:
+                self._save_model(task, trained, ngrams)
 
-    def _train(self, task: Task, checkpoint: Path, advance: Callable[[int], None]) -> TrainedHead:
+    def _train_ngrams(self) -> NgramModel:
+        self.progress.say("train: n-grams")
+        train = self.reviews.indices("train")
+        seen = train[sample_reviews(len(train), most=MOST_REVIEWS, seed=self.settings.seed)]
+        texts = self.reviews.table(seen, ["text"])["text"].to_pylist()
+        segmenter = Segmenter(self.settings.segmentation)
+        return NgramModel.fit(texts, self.reviews.ratings(seen), self.settings.ngrams, segmenter)
+
+    def _save_model(self, task: Task, trained: TrainedHead, ngrams: NgramModel | None) -> None:
+        settings, folder = self.settings, self.run.file(f"models/{task}")
+        card = ModelCard(
+            format=MODEL_FORMAT,
+            task=task,
+            encoder=self._resolved_encoder(),
+            encoder_fingerprint=self.run.record["encoder"]["fingerprint"],
+            features=settings.features,
+            dim=self.features.dim,
+            head=settings.head,
+            cleaning=settings.cleaning,
+            segmentation=settings.segmentation,
+            ngrams=settings.ngrams,
+            answers=settings.answers,
+        )
+        valid = self.reviews.indices("valid")
+        predictor = RatingPredictor(card, trained.head.only(task), ngrams=ngrams).calibrate(
+            self.features.take(valid), self._texts("valid"), self.reviews.ratings(valid), self.reviews.film[valid]
+        )
+        write_json(folder / "history.json", trained.history())
+        predictor.save(folder)
+
+    def _texts(self, split: str) -> list[str]:
+        texts: list[str] = self.reviews.table(self.reviews.indices(split), ["text"])["text"].to_pylist()
+        return texts
+
+    def _train(self, tasks: tuple[Task, ...], checkpoint: Path, advance: Callable[[int], None]) -> TrainedHead:
         settings = self.settings
         if self.engine.engine == "ray":
             from xingping.scale import stored_splits, train_on_ray
 
             return train_on_ray(
-                task,
-                partial(stored_splits, self.run.file("reviews.parquet"), self._store),
+                tasks,
+                partial(stored_splits, self.run.file("reviews.parquet"), self._store, self._n_layers),
                 settings.head,
                 settings.training,
                 seed=settings.seed,
@@ -125,7 +172,7 @@ class StageWork:
                 progress=advance,
             )
         return train_head(
-            task,
+            tasks,
             self._labelled("train"),
             self._labelled("valid"),
             settings.head,
@@ -140,12 +187,18 @@ class StageWork:
         reviews, indices = self.reviews, self.reviews.indices("test")
         features = self.features.take(indices)
         test = reviews.table(indices, ["row", "text", "film", "rating"])
+        texts = test["text"].to_pylist()
         true, films = reviews.ratings(indices), reviews.film_names(indices)
-        models: dict[str, Answers] = {
-            task: Answers.of(self._predictor(task).predict_features(features)) for task in self.settings.tasks
-        }
+        predictors = {task: self._predictor(task) for task in self.settings.tasks}
+        ratings = {task: each.predict_features(features, texts) for task, each in predictors.items()}
+        models: dict[str, Answers] = {task: Answers.of(each) for task, each in ratings.items()}
         self.progress.say("evaluate: baselines")
-        baselines, trained_on = self._baselines(test["text"].to_pylist())
+        baselines, trained_on = self._baselines()
+        self.progress.say("evaluate: intervals, slices, behaviour")
+        first = predictors[self.settings.tasks[0]]
+        suspects = [
+            suspect_labels(each.probabilities, true) for each in ratings.values() if each.probabilities is not None
+        ]
         write_json(
             self.run.file("metrics.json"),
             {
@@ -153,10 +206,21 @@ class StageWork:
                 "valid": self._validate(),
                 "baselines": {name: evaluate_answers(true, answers) for name, answers in baselines.items()},
                 "baselines_trained_on": trained_on,
+                **measure_doubt(true, reviews.film[indices], models, baselines, seed=self.settings.seed),
+                "prediction_sets": _measure_sets(predictors, ratings, true),
+                "slices": evaluate_slices(texts, true, models),
+                "ceiling": equal_text_ceiling(chain.from_iterable(reviews.texts), reviews.rating.astype(np.int64)),
+                "suspect_labels": None if suspects is None else {"n": len(suspects), "of": len(true)},
+                "behaviour": run_behaviour_tests(lambda texts: first.predict(texts).expected, texts[:CHANGED_REVIEWS]),
                 "films": evaluate_films(films, true, models, baselines),
             },
         )
-        write_table(self.run.file("predictions.parquet"), predictions_table(test, models, baselines))
+        predictions = predictions_table(test, models, baselines)
+        if suspects is not None:
+            rank = np.zeros(len(true), dtype=np.int32)
+            rank[suspects] = np.arange(1, len(suspects) + 1)
+            predictions = predictions.append_column("suspect_rank", pa.array(rank, mask=rank == 0))
+        write_table(self.run.file("predictions.parquet"), predictions)
         self.progress.say("evaluate: highlighted words")
         predictor = self._predictor(self.settings.tasks[0])
         segmenter = Segmenter(self.settings.segmentation, extra_words=sorted(set(films)))
@@ -164,13 +228,22 @@ class StageWork:
         self.progress.say("evaluate: t-SNE")
         self._project(predictor)
 
-    def _baselines(self, texts: list[str]) -> tuple[dict[str, Answers], dict[str, int]]:
-        """Let the baselines rate texts, and say on how many of the training reviews they were trained."""
+    def _baselines(self) -> tuple[dict[str, Answers], dict[str, int]]:
+        """Let the baselines rate the test split, and say on how many of the training reviews they were trained."""
         train = self.reviews.indices("train")
-        seen = train[sample_for_baselines(len(train), seed=self.settings.seed)]
-        train_texts = self.reviews.table(seen, ["text"])["text"].to_pylist()
-        answers = baseline_answers(train_texts, self.reviews.ratings(seen), texts)
+        seen = train[sample_reviews(len(train), most=BASELINE_REVIEWS, seed=self.settings.seed)]
+        answers = baseline_answers(
+            self._baseline_data(seen),
+            self.reviews.ratings(seen),
+            self._baseline_data(self.reviews.indices("test")),
+            seed=self.settings.seed,
+        )
         return answers, {"reviews": len(seen), "of": len(train)}
+
+    def _baseline_data(self, indices: NDArray[np.int64]) -> BaselineData:
+        table = self.reviews.table(indices, ["text", "words"])
+        words = [" ".join(row) for row in table["words"].to_pylist()]
+        return BaselineData(table["text"].to_pylist(), words, self.features.take(indices).means())
 
     def _project(self, predictor: RatingPredictor) -> None:
         seed = self.settings.seed
@@ -182,11 +255,9 @@ class StageWork:
         write_table(self.run.file("projection.parquet"), project_reviews(sample, vectors, seed=seed))
 
     def _validate(self) -> dict[str, Any]:
-        valid = self._labelled("valid")
-        return {
-            task: evaluate_answers(valid.ratings, Answers.of(self._predictor(task).predict_features(valid.features)))
-            for task in self.settings.tasks
-        }
+        valid, texts = self._labelled("valid"), self._texts("valid")
+        answers = {task: self._predictor(task).predict_features(valid.features, texts) for task in self.settings.tasks}
+        return {task: evaluate_answers(valid.ratings, Answers.of(answers[task])) for task in answers}
 
     def report(self) -> None:
         """Write the page and its figures."""
@@ -239,9 +310,25 @@ class StageWork:
         names = ("layers", "precision", "runtime", "max_length")
         return EncoderSettings.parse({"name": self.settings.encoder.name, **{name: used[name] for name in names}})
 
+    @property
+    def _n_layers(self) -> int:
+        return len(self.run.record["encoder"]["layers"])
+
     def _labelled(self, split: str) -> LabelledFeatures:
         indices = self.reviews.indices(split)
-        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices))
+        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices), self._n_layers)
 
     def _predictor(self, task: Task) -> RatingPredictor:
         return RatingPredictor.load(self.run.path, task=task)
+
+
+def _measure_sets(
+    predictors: dict[Task, RatingPredictor], ratings: dict[Task, Ratings], true: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return how the prediction sets of each task do on the test split."""
+    measured: dict[str, Any] = {}
+    for task, predictor in predictors.items():
+        calibration, probabilities = predictor.card.calibration, ratings[task].probabilities
+        if calibration is not None and calibration.sets is not None and probabilities is not None:
+            measured[task] = calibration.sets.measure(probabilities, true)
+    return measured

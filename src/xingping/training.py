@@ -1,4 +1,4 @@
-"""Train a head on stored features, with early stopping on the validation split.
+"""Train a head on stored features, for one task or several at once, with early stopping on the validation split.
 
 Nothing random is kept from step to step: the order of an epoch follows from the seed and the epoch, the dropout of a
 batch from the seed, the epoch and the batch, the learning rate from the step. So a training that goes on from its
@@ -7,7 +7,7 @@ checkpoint gives, byte for byte, what it would have given undisturbed; and sever
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -33,10 +33,9 @@ from xingping.encoders.hardware import choose_device, has_native_bf16
 from xingping.epochs import Portion, load_portions, sample_tokens, slots, training_order
 from xingping.features import StoredFeatures
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
-from xingping.losses import rating_loss, redundancy_penalty
-from xingping.metrics import confusion_matrix, round_rating, within_one
+from xingping.losses import RatingLoss, redundancy_penalty
+from xingping.metrics import confusion_matrix, decide, expected_rating, round_rating, within_one
 from xingping.ranks import Ranks
-from xingping.ratings import to_ratings
 from xingping.schedule import one_cycle
 from xingping.scoring import head_scores
 
@@ -60,10 +59,11 @@ ORDER, DROPOUT = 0, 1
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Features of some reviews and their ratings, (n,) 1..5."""
+    """Features of some reviews, their ratings, (n,) 1..5, and the layers that a vector holds side by side."""
 
     features: StoredFeatures
     ratings: NDArray[np.int64]
+    n_layers: int = 1
 
     def digest(self) -> str:
         """Return a digest that another data set does not have."""
@@ -75,7 +75,7 @@ class LabelledFeatures:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training reviews gave."""
+    """What one pass over the training reviews gave; losses of several tasks are sums, the rest is of the first."""
 
     epoch: int
     train_loss: float
@@ -100,7 +100,7 @@ class TrainedHead:
 
 
 def train_head(
-    task: Task,
+    tasks: Task | Sequence[Task],
     train: LabelledFeatures,
     valid: LabelledFeatures,
     head_settings: HeadSettings,
@@ -117,8 +117,8 @@ def train_head(
 
     Parameters
     ----------
-    task
-        What to predict.
+    tasks
+        What to predict; several are outputs of one network.
     train, valid
         The two splits.
     head_settings, settings
@@ -136,7 +136,8 @@ def train_head(
     OutputError
         The checkpoint cannot be written.
     """
-    return _Training(task, train, valid, head_settings, settings, seed, checkpoint, progress).run()
+    several = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    return _Training(several, train, valid, head_settings, settings, seed, checkpoint, progress).run()
 
 
 class _Item(NamedTuple):
@@ -153,7 +154,7 @@ class _Training:
 
     def __init__(
         self,
-        task: Task,
+        tasks: tuple[Task, ...],
         train: LabelledFeatures,
         valid: LabelledFeatures,
         head_settings: HeadSettings,
@@ -169,9 +170,10 @@ class _Training:
         self.device = torch.device(choose_device(None))
         self.dtype = _products(settings.precision, self.device.type)
         torch.manual_seed(seed)
-        self.head = RatingHead(train.features.dim, head_settings, task)
+        self.head = RatingHead(train.features.dim, head_settings, tasks, train.n_layers)
         self.head.start_from(train.features, train.ratings)
         self.head.to(self.device)
+        self.losses = {task: RatingLoss(task, head_settings, settings, train.ratings) for task in tasks}
         self.result = TrainedHead(self.head)
         self.parameters = dict(self.head.named_parameters())
         self.optimizer = torch.optim.AdamW(
@@ -185,7 +187,7 @@ class _Training:
         self.checkpoint = checkpoint
         if checkpoint is not None:
             self.key = fingerprint(
-                task, head_settings.model_dump(), settings.model_dump(), seed, str(self.dtype), self.device.type,
+                tasks, head_settings.model_dump(), settings.model_dump(), seed, str(self.dtype), self.device.type,
                 train.digest(), valid.digest(), torch.__version__,
             )  # fmt: skip
             self._go_on(checkpoint)
@@ -219,7 +221,7 @@ class _Training:
         epoch = self._validate()
         self.seconds = before + time.perf_counter() - start
         self.result.epochs.append(Epoch(**epoch, seconds=round(self.seconds, 3)))
-        logger.info("%s %s", self.head.task, self.result.epochs[-1])
+        logger.info("%s %s", "+".join(self.head.tasks), self.result.epochs[-1])
         if self.best_loss is None or epoch["valid_loss"] < self.best_loss:
             self.best_loss, self.result.best_epoch = epoch["valid_loss"], self.epoch
             self.best_state = {name: value.clone() for name, value in self.head.state_dict().items()}
@@ -259,7 +261,7 @@ class _Training:
         batch, masks = item.batch.to(self.device), None if item.masks is None else item.masks.to(self.device)
         output: HeadOutput = self.head(batch, masks)
         ratings = item.ratings.to(self.device, non_blocking=True)
-        loss = rating_loss(output, ratings, self.head.task, of=item.of)
+        loss = self._loss(output.scores, ratings, of=item.of)
         loss_sum = loss.detach() * item.of
         if output.attention is not None and self.penalty:
             loss = loss + self.penalty * redundancy_penalty(output.attention, of=item.of)
@@ -278,24 +280,30 @@ class _Training:
         """Steps done since the beginning."""
         return (self.epoch - 1) * self.batches + self.batch
 
+    def _loss(self, scores: Tensor, ratings: Tensor, *, of: int | None = None) -> Tensor:
+        """Return the sum of the tasks' losses."""
+        columns = self.head.columns
+        return torch.stack([loss(scores[:, columns[task]], ratings, of=of) for task, loss in self.losses.items()]).sum()
+
     def _validate(self) -> dict[str, Any]:
         """Measure on the validation split; each process rates its share of it."""
-        share, ratings, task = self.ranks.share, self.valid.ratings, self.head.task
+        share, ratings, head = self.ranks.share, self.valid.ratings, self.head
         mine = np.arange(len(ratings))[share]
-        scores = torch.zeros(len(ratings), self.head.output.out_features)
-        scores[mine] = torch.from_numpy(head_scores(self.head, self.valid.features.take(mine)))
+        scores = torch.zeros(len(ratings), head.n_scores)
+        scores[mine] = torch.from_numpy(head_scores(head, self.valid.features.take(mine)))
         self.ranks.sum([scores])
-        output = HeadOutput(scores.double(), scores, None)
-        expected = scores[:, 0].double().numpy() if task == "regression" else to_ratings(scores.argmax(1).numpy())
-        predicted = round_rating(expected) if task == "regression" else expected
+        answers = scores[:, head.columns[head.task]].numpy()
+        probabilities = head.output(head.task).probabilities(answers)
+        expected = answers[:, 0].astype(np.float64) if probabilities is None else expected_rating(probabilities)
+        predicted = round_rating(expected) if probabilities is None else decide(probabilities, "mode")
         confusion = confusion_matrix(ratings, predicted)
         return {
             "epoch": self.epoch,
             "train_loss": self.loss_sum.item() / len(self.train.ratings),
-            "valid_loss": rating_loss(output, torch.from_numpy(ratings), task).item(),
+            "valid_loss": self._loss(scores.double(), torch.from_numpy(ratings)).item(),
             "valid_accuracy": float(np.trace(confusion) / len(ratings)),
             "valid_accuracy_within_one": within_one(confusion),
-            "valid_mae": float(np.abs(expected - ratings).mean()),
+            "valid_mae": float(np.abs((expected if probabilities is None else predicted) - ratings).mean()),
         }
 
     def _save(self) -> None:

@@ -29,7 +29,7 @@ def command(
     task: TaskOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line a review.")] = False,
 ) -> None:
-    """Rate reviews and show which words the model looked at."""
+    """Rate reviews and show which words the model looked at, and by how many stars each word moves the rating."""
     import json
 
     from xingping.cli.predict import parse_task
@@ -54,14 +54,12 @@ def _show(explanations: "Sequence[Explanation]") -> None:
         sure = "" if explanation.probability is None else f", probability {explanation.probability:.2f}"
         console.print(f"{stars}  {explanation.rating} (expected {explanation.expected:.2f}{sure})")
         console.print(_highlighted(explanation), soft_wrap=True)
-        top = sorted(explanation.words, key=lambda word: -word.weight)[:TOP_WORDS]
+        top = sorted(explanation.words, key=lambda word: (-word.weight, -abs(word.effect or 0)))[:TOP_WORDS]
         most = max((word.weight for word in top), default=0.0)
-        if most <= 0:
-            console.print("(this model has no attention on words to show)")
-            continue
+        console.print("  effect  attention" if most > 0 else "  effect  (this model has no attention on words to show)")
         for word in top:
-            bar = "█" * max(1, round(BAR_WIDTH * word.weight / most))
-            console.print(Text(f"  {word.weight:6.3f}  {bar}  {word.word}"))
+            bar = "█" * max(1, round(BAR_WIDTH * word.weight / most)) if most > 0 else ""
+            console.print(Text(f"  {word.effect or 0:+6.2f}  {word.weight:9.3f}  {bar}  {word.word}"))
         if explanation.outside >= 0.005:
             console.print(f"  {explanation.outside:.0%} of the attention fell on punctuation and is left out above")
         console.print()

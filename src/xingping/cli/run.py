@@ -19,7 +19,7 @@ Data = Annotated[
 
 @with_settings(
     *("columns", "cleaning", "segmentation", "split", "encoder", "features"),
-    *("tasks", "head", "training", "movies", "seed"),
+    *("tasks", "head", "training", "ngrams", "answers", "movies", "seed"),
 )
 @with_engine
 def command(

@@ -7,7 +7,7 @@ from xingping.config import EngineSettings
 __all__ = ["command"]
 
 
-@with_settings("tasks", "head", "training")
+@with_settings("tasks", "head", "training", "ngrams", "answers")
 @with_engine
 def command(values: Values, engine: EngineSettings, run: Run, quiet: Quiet = False) -> None:
     """Train a head for each task on the stored features."""

@@ -74,7 +74,7 @@ def _rate(
     answers = map_pieces(pieces, partial(_RateTexts, run, task), place_workers(engine), SharedFolders.here(run))
     parts: dict[int, Ratings] = {}
     for number, answer in answers:
-        parts[number] = _unpacked(answer, classes=predictor.task == "classification")
+        parts[number] = _unpacked(answer, classes=predictor.task != "regression")
         if progress:
             progress(len(parts[number]))
     place = {text: index for index, text in enumerate(distinct)}
@@ -90,11 +90,12 @@ class _RateTexts:
     def __call__(self, texts: list[str]) -> bytes:
         ratings = self._predictor.predict(texts)
         columns = [ratings.rating[:, None].astype(np.float64), ratings.expected[:, None]]
-        if ratings.probabilities is not None:
-            columns.append(ratings.probabilities)
+        if ratings.probabilities is not None and ratings.sets is not None:
+            columns += [ratings.probabilities, ratings.sets.astype(np.float64)]
         return np.hstack(columns).tobytes()
 
 
 def _unpacked(answer: bytes, *, classes: bool) -> Ratings:
-    table: NDArray[np.float64] = np.frombuffer(answer, dtype=np.float64).reshape(-1, 7 if classes else 2)
-    return Ratings(table[:, 0].astype(np.int64), table[:, 1], table[:, 2:] if classes else None)
+    table: NDArray[np.float64] = np.frombuffer(answer, dtype=np.float64).reshape(-1, 12 if classes else 2)
+    rating, expected = table[:, 0].astype(np.int64), table[:, 1]
+    return Ratings(rating, expected, table[:, 2:7], table[:, 7:] > 0) if classes else Ratings(rating, expected, None)

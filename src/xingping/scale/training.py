@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +45,7 @@ ERROR = "error.json"
 Splits: TypeAlias = Callable[[], tuple[LabelledFeatures, LabelledFeatures]]
 
 
-def stored_splits(reviews: Path, store: FeatureStore) -> tuple[LabelledFeatures, LabelledFeatures]:
+def stored_splits(reviews: Path, store: FeatureStore, n_layers: int = 1) -> tuple[LabelledFeatures, LabelledFeatures]:
     """Return the train and the valid split of prepared reviews, with their stored features.
 
     With `functools.partial` it becomes what `train_on_ray` calls in each worker.
@@ -56,6 +56,8 @@ def stored_splits(reviews: Path, store: FeatureStore) -> tuple[LabelledFeatures,
         `reviews.parquet` of a run.
     store
         Holds the features of all its texts.
+    n_layers
+        Layers that a vector holds side by side.
 
     Raises
     ------
@@ -67,14 +69,14 @@ def stored_splits(reviews: Path, store: FeatureStore) -> tuple[LabelledFeatures,
     prepared = PreparedReviews.open(reviews)
     features = store.view(prepared.texts)
     train, valid = (
-        LabelledFeatures(features.take(indices), prepared.ratings(indices))
+        LabelledFeatures(features.take(indices), prepared.ratings(indices), n_layers)
         for indices in map(prepared.indices, ("train", "valid"))
     )
     return train, valid
 
 
 def train_on_ray(
-    task: Task,
+    tasks: Task | Sequence[Task],
     splits: Splits,
     head_settings: HeadSettings,
     settings: TrainingSettings,
@@ -92,7 +94,7 @@ def train_on_ray(
 
     Parameters
     ----------
-    task, head_settings, settings, seed
+    tasks, head_settings, settings, seed
         As `train_head` takes them.
     splits
         Gives the train and the valid split: a `partial` of `stored_splits`, or any other function of a module. It
@@ -121,7 +123,8 @@ def train_on_ray(
     checkpoint = (checkpoint or exchange / "checkpoint").resolve()
     # More threads than one machine would use add up in another order.
     threads = min(workers.cpus, torch.get_num_threads())
-    work = _Work(task, splits, head_settings, settings, seed, checkpoint, exchange, threads)
+    several: tuple[Task, ...] = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    work = _Work(several, splits, head_settings, settings, seed, checkpoint, exchange, threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of Ray's own making
         trainer = TorchTrainer(
@@ -142,7 +145,7 @@ def train_on_ray(
     _fit(trainer, counter, progress)
     if (exchange / ERROR).exists():
         raise unpack_error((exchange / ERROR).read_text(encoding="utf-8"))
-    trained = _read(exchange, task, head_settings)
+    trained = _read(exchange, several, head_settings)
     shutil.rmtree(exchange, ignore_errors=True)
     return trained
 
@@ -151,7 +154,7 @@ def train_on_ray(
 class _Work:
     """What a worker trains, and where it leaves the result."""
 
-    task: Task
+    tasks: tuple[Task, ...]
     splits: Splits
     head_settings: HeadSettings
     settings: TrainingSettings
@@ -195,7 +198,7 @@ def _train(work: _Work, shared: SharedFolders, counter: Any) -> None:  # noqa: A
         raise unpack_error(max(problems))
     first = ray.train.get_context().get_world_rank() == 0
     trained = train_head(
-        work.task,
+        work.tasks,
         train,
         valid,
         work.head_settings,
@@ -207,7 +210,9 @@ def _train(work: _Work, shared: SharedFolders, counter: Any) -> None:  # noqa: A
     if first:
         with atomic_path(work.exchange / "head.safetensors") as temporary:
             save_file({name: value.contiguous() for name, value in trained.head.state_dict().items()}, temporary)
-        write_json(work.exchange / "history.json", {"dim": train.features.dim, **trained.history()})
+        write_json(
+            work.exchange / "history.json", {"layers": train.n_layers, "dim": train.features.dim, **trained.history()}
+        )
 
 
 class _Reporter:
@@ -267,8 +272,8 @@ def _explained(error: Exception) -> Exception:
     )
 
 
-def _read(exchange: Path, task: Task, head_settings: HeadSettings) -> TrainedHead:
+def _read(exchange: Path, tasks: tuple[Task, ...], head_settings: HeadSettings) -> TrainedHead:
     history = read_json(exchange / "history.json")
-    head = RatingHead(history["dim"], head_settings, task)
+    head = RatingHead(history["dim"], head_settings, tasks, history["layers"])
     head.load_state_dict(load_file(exchange / "head.safetensors"))
     return TrainedHead(head.eval(), history["best_epoch"], [Epoch(**epoch) for epoch in history["epochs"]])

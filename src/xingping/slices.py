@@ -1,0 +1,71 @@
+"""Kinds of reviews, to see where a model is weak: length, star, script, negation, contrast, a score in the text."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import opencc
+from numpy.typing import NDArray
+
+from xingping.ratings import RATINGS
+
+__all__ = ["find_slices", "is_traditional"]
+
+LENGTHS = ((0, 10), (11, 30), (31, 80), (81, None))
+"""Characters of a review, first and last; the site allows 140, later 350."""
+
+NEGATION = re.compile(r"不|没|沒|別|别|无|無|未|莫|勿|毫无")
+
+CONTRAST = re.compile(r"但是|但|虽然|雖然|尽管|儘管|不过|不過|可是|然而|只是|却|卻|可惜")
+
+SCORE = re.compile(
+    r"(?<![\d.:/年月第])(?:10|[0-9])(?:\.\d)?\s*(?:分(?![钟鐘之部手開开享析明])|/\s*(?:5|10)(?!\d)|[颗顆]?星)"
+    r"|[★☆]|[一二两兩三四五六七八九十](?:[颗顆]星|星(?:半|$|[，。,.!！推]))|满分|滿分"
+)
+"""A score that the author names: 8分, 3.5/5, 四星, ★★★."""
+
+
+def find_slices(texts: Sequence[str], ratings: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """Say of each slice which reviews are in it; a review is in many.
+
+    Parameters
+    ----------
+    texts
+        Cleaned texts.
+    ratings
+        (n,) true stars, 1..5.
+
+    Returns
+    -------
+    dict
+        `{name: (n,) bool}`; such as `length 11-30`, `star 4`, `traditional characters`, `negation`, `contrast`,
+        `names a score`.
+    """
+    lengths = np.array([len(text) for text in texts])
+    slices: dict[str, NDArray[np.bool_]] = {}
+    for first, last in LENGTHS:
+        name = f"length {first}-{last}" if last else f"length {first} and more"
+        slices[name] = (lengths >= first) & (lengths <= (last or lengths.max(initial=0)))
+    for star in RATINGS:
+        slices[f"star {star}"] = ratings == star
+    slices["traditional characters"] = np.array([is_traditional(text) for text in texts], dtype=np.bool_)
+    for name, pattern in (("negation", NEGATION), ("contrast", CONTRAST), ("names a score", SCORE)):
+        slices[name] = np.array([pattern.search(text) is not None for text in texts], dtype=np.bool_)
+    return slices
+
+
+def is_traditional(text: str) -> bool:
+    """Say whether a text holds characters that only the traditional script writes so (OpenCC's tables)."""
+    return any(_to_simplified(character) != character for character in set(text))
+
+
+@cache
+def _to_simplified(character: str) -> str:
+    simplified: str = _converter().convert(character)
+    return simplified
+
+
+@cache
+def _converter() -> opencc.OpenCC:
+    return opencc.OpenCC("t2s")

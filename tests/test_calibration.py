@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
+from xingping.metrics import expected_calibration_error, negative_log_likelihood
+
+N = 20_000
+
+
+def softmax(scores):
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """True logits, and stars drawn from their probabilities."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1.5, (N, 5))
+    cumulative = softmax(scores).cumsum(axis=1)
+    return scores, (rng.random((N, 1)) > cumulative).sum(axis=1).clip(max=4) + 1
+
+
+def test_an_overconfident_part_is_cooled_to_the_truth(world):
+    scores, true = world
+    hot = softmax(3 * scores)
+    blend = Blend.fit([hot[: N // 2]], true[: N // 2])
+    assert blend.weights[0] == pytest.approx(1 / 3, abs=0.02)
+    assert np.abs(blend.bias).max() < 0.05
+    held_out, answers = true[N // 2 :], blend([hot[N // 2 :]])
+    assert expected_calibration_error(held_out, hot[N // 2 :]) > 0.15
+    assert expected_calibration_error(held_out, answers) < 0.02
+    assert negative_log_likelihood(held_out, answers) < negative_log_likelihood(held_out, hot[N // 2 :])
+
+
+def test_a_bias_for_a_star_is_undone(world):
+    scores, true = world
+    kind = softmax(scores + np.array([0, 0, 0, 0, 1.0]))
+    bias = np.array(Blend.fit([kind], true).bias)
+    np.testing.assert_allclose(bias - bias.mean(), [0.2, 0.2, 0.2, 0.2, -0.8], atol=0.06)
+
+
+def test_two_parts_that_see_different_things_are_both_used_and_noise_is_not(world):
+    scores, true = world
+    rng = np.random.default_rng(1)
+    split = rng.normal(0, 1.0, scores.shape)
+    first, second, noise = (
+        softmax(scores / 2 + split),
+        softmax(scores / 2 - split),
+        softmax(rng.normal(size=scores.shape)),
+    )
+    blend = Blend.fit([first, second, noise], true)
+    assert blend.weights[:2] == pytest.approx((1, 1), abs=0.05)
+    assert abs(blend.weights[2]) < 0.05
+    alone = Blend.fit([first], true)
+    assert (
+        negative_log_likelihood(true, blend([first, second, noise]))
+        < negative_log_likelihood(true, alone([first])) - 0.05
+    )
+
+
+def test_a_star_that_one_part_rules_out_stays_possible():
+    part = np.array([[0.0, 0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0, 0.0]] * 10)
+    answers = Blend.fit([part], np.array([4, 1] * 10))([part])
+    assert np.isfinite(answers).all()
+    assert (answers > 0).all()
+    assert answers.sum(axis=1) == pytest.approx(1)
+
+
+def test_real_numbers_are_weighed_by_least_squares():
+    rng = np.random.default_rng(0)
+    true = rng.integers(1, 6, 5000)
+    good, poor = true + rng.normal(0, 0.5, 5000) + 1, rng.normal(3, 1, 5000)
+    blend = LinearBlend.fit([good, poor], true)
+    by_hand, *_ = np.linalg.lstsq(np.column_stack([good, poor, np.ones(5000)]), true, rcond=None)
+    np.testing.assert_allclose([*blend.weights, blend.bias], by_hand, atol=0.01)
+    assert blend([good, poor]).mean() == pytest.approx(true.mean())
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
+def test_sets_hold_the_true_star_as_often_as_asked_even_for_a_bad_model(world, coverage):
+    scores, true = world
+    for probabilities in (softmax(scores), softmax(5 * scores), softmax(np.roll(scores, 1, axis=1))):
+        sets = PredictionSets.fit(probabilities[: N // 2], true[: N // 2], coverage)
+        measured = sets.measure(probabilities[N // 2 :], true[N // 2 :])
+        assert measured["coverage"] == pytest.approx(coverage, abs=0.015)
+        assert sum(measured["sizes"]) == pytest.approx(1)
+        assert 1 <= measured["mean_size"] <= 5
+
+
+def test_better_probabilities_give_smaller_sets_and_no_set_is_empty(world):
+    scores, true = world
+    sizes = [PredictionSets.fit(softmax(k * scores), true)(softmax(k * scores)).sum(axis=1) for k in (1, 0.0)]
+    assert sizes[0].mean() < sizes[1].mean()
+    assert min(size.min() for size in sizes) >= 1
+
+
+def test_few_reviews_give_sets_of_all_stars():
+    sets = PredictionSets.fit(np.full((5, 5), 0.2), np.array([1, 2, 3, 4, 5]), 0.9)
+    assert sets(np.array([[0.9, 0.1, 0, 0, 0]])).all()
+
+
+def test_a_films_interval_knows_what_its_reviews_share():
+    rng = np.random.default_rng(0)
+    film = np.repeat(np.arange(60), 200)
+    expected = rng.uniform(2, 4, len(film))
+    shared = rng.normal(0.1, 0.2, 90)
+    true = expected + shared[film] + rng.normal(0, 0.8, len(film))
+    means = FilmMeans.fit(expected, true, film)
+    assert means.films == 60
+    assert np.sqrt(means.between) == pytest.approx(0.2, abs=0.05)
+    assert np.sqrt(means.within) == pytest.approx(0.8, abs=0.02)
+    hits = 0
+    for number in range(60, 90):  # films that were not seen
+        predicted = rng.uniform(2, 4, 300)
+        truth = (predicted + shared[number]).mean()
+        mean, low, high = means.interval(predicted)
+        assert low < mean < high
+        hits += low <= truth <= high
+    assert hits >= 26
+
+
+def test_one_film_alone_says_nothing_of_what_films_share():
+    means = FilmMeans.fit(np.array([3.0, 4.0, 5.0]), np.array([3, 4, 4]), np.zeros(3, dtype=np.int32))
+    assert means.between == 0
+    assert means.bias == pytest.approx(-1 / 3)
