@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xingping.config import RunSettings
     from xingping.encoders import FrozenEncoder, TokenFeatures
     from xingping.errors import XingpingError
+    from xingping.estimators import RatingClassifier, RatingRegressor
     from xingping.explanation import Explanation, explain
     from xingping.features import FeatureStore
     from xingping.metrics import rating_metrics
@@ -22,7 +23,9 @@ __all__ = [
     "FeatureStore",
     "FrozenEncoder",
     "Pipeline",
+    "RatingClassifier",
     "RatingPredictor",
+    "RatingRegressor",
     "Ratings",
     "RunSettings",
     "TokenFeatures",
@@ -37,7 +40,9 @@ _HOMES = {
     "FeatureStore": "features",
     "FrozenEncoder": "encoders",
     "Pipeline": "pipeline",
+    "RatingClassifier": "estimators",
     "RatingPredictor": "predictor",
+    "RatingRegressor": "estimators",
     "Ratings": "predictor",
     "RunSettings": "config",
     "TokenFeatures": "encoders",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xingping.artifacts import RunDirectory, describe_versions, file_sha256, fingerprint, read_json
-from xingping.config import EngineSettings, RunSettings
-from xingping.errors import InputError, RunDirectoryError
+from xingping.config import EngineSettings, RunSettings, Task
+from xingping.errors import InputError, RunDirectoryError, SettingsError
 from xingping.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -150,6 +150,29 @@ class Pipeline:
             self.progress.say(f"{name}: already done")
             return False
         return self.run.run_stage(name, key, outputs, getattr(self._work, name))
+
+    def tune(self, seconds: float, *, task: Task | None = None, trials: int | None = None) -> "Pipeline":
+        """Search for a better head (`tuning.tune_head`), and return the pipeline whose settings are the winner's.
+
+        Parameters
+        ----------
+        seconds
+            Budget of the search.
+        task
+            Whose validation loss counts; by default the first of the run.
+        trials
+            Most trials.
+
+        Raises
+        ------
+        SettingsError
+            The run does not have the task.
+        """
+        if task is not None and task not in self.settings.tasks:
+            raise SettingsError(f"--task {task}: the run predicts {', '.join(self.settings.tasks)}")
+        settings = self._work.tune(task or self.settings.tasks[0], seconds, trials)
+        self.run.update(settings=settings.model_dump(mode="json"))
+        return Pipeline(self.run, self.progress, self.engine)
 
     def _outputs(self, stage: str) -> tuple[str, ...]:
         """Return the files that a stage leaves in the run directory; features are elsewhere."""

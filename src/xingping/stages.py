@@ -40,6 +40,7 @@ from xingping.segmentation import Segmenter
 from xingping.splits import SPLITS
 from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
+from xingping.tuning import tune_head
 
 __all__ = ["StageWork"]
 
@@ -120,6 +121,27 @@ class StageWork:
             )
             for task in tasks:
                 self._save_model(task, trained, ngrams)
+
+    def tune(self, task: Task, seconds: float, trials: int | None) -> RunSettings:
+        """Search for a better head, and return the settings with the winner's."""
+        settings = self.settings
+        found = tune_head(
+            task,
+            self._labelled("train"),
+            self._labelled("valid"),
+            settings.head,
+            settings.training,
+            seed=settings.seed,
+            seconds=seconds,
+            journal=self.run.file("tuning/journal.log"),
+            trials=trials,
+            on_trial=self.progress.say,
+        )
+        self.progress.say(
+            f"tune: {found.trials} trials ({found.pruned} given up); validation loss {found.first_loss:.4f} -> "
+            f"{found.valid_loss:.4f}"
+        )
+        return settings.model_copy(update={"head": found.head, "training": found.training})
 
     def _train_ngrams(self) -> NgramModel:
         self.progress.say("train: n-grams")

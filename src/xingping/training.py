@@ -109,6 +109,7 @@ def train_head(
     seed: int,
     checkpoint: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> TrainedHead:
     """Train a head until its validation loss stops falling, and return its best state.
 
@@ -130,6 +131,8 @@ def train_head(
         every half a minute, and removed at the end.
     progress
         Called with the number of reviews seen since the last call, by this and all other processes together.
+    on_epoch
+        Called at the end of each epoch; what it raises ends the training.
 
     Raises
     ------
@@ -137,7 +140,7 @@ def train_head(
         The checkpoint cannot be written.
     """
     several = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-    return _Training(several, train, valid, head_settings, settings, seed, checkpoint, progress).run()
+    return _Training(several, train, valid, head_settings, settings, seed, checkpoint, progress, on_epoch).run()
 
 
 class _Item(NamedTuple):
@@ -162,7 +165,9 @@ class _Training:
         seed: int,
         checkpoint: Path | None,
         progress: Callable[[int], None] | None,
+        on_epoch: Callable[[Epoch], None] | None,
     ) -> None:
+        self.on_epoch = on_epoch or (lambda _epoch: None)
         self.train, self.valid = train, valid
         self.settings, self.penalty, self.seed = settings, head_settings.penalty, seed
         self.progress = progress or (lambda _done: None)
@@ -228,6 +233,7 @@ class _Training:
         self.epoch, self.batch, self.seen, self.seconds = self.epoch + 1, 0, 0, 0.0
         self.loss_sum.zero_()
         self._save()
+        self.on_epoch(self.result.epochs[-1])
 
     def _items(self) -> Iterator[_Item]:
         """Yield what the steps of the epoch need, from where it is."""

@@ -1,0 +1,185 @@
+"""Searching for a better head on features that are encoded already, within a budget of time (Optuna).
+
+The search sees the training and the validation split only. Each trial trains a head, and one that lags behind the
+median of the others after as many epochs is given up. The settings that the run has are the first trial, so the
+winner is never worse than they are on validation. What was tried is kept in the run directory, and another search goes on
+from there.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from xingping.artifacts import fingerprint
+from xingping.config import HeadSettings, Task, TrainingSettings
+from xingping.training import Epoch, LabelledFeatures, train_head
+
+__all__ = ["TuningResult", "tune_head"]
+
+STARTS = 8
+"""Trials at random before what was learned from them guides the search."""
+
+POOLINGS = ("self_attention", "self_attention,mean", "self_attention,max", "self_attention,mean,max,cls", "mean,max")
+
+WIDTHS = (64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    head, training
+        The settings of the best trial.
+    valid_loss
+        Its least validation loss.
+    first_loss
+        That of the settings that the search began with.
+    trials
+        Trials that ended, those of earlier searches in the same place included; `pruned` of them were given up early.
+    pruned
+        See above.
+    """
+
+    head: HeadSettings
+    training: TrainingSettings
+    valid_loss: float
+    first_loss: float
+    trials: int
+    pruned: int
+
+
+def tune_head(
+    task: Task,
+    train: LabelledFeatures,
+    valid: LabelledFeatures,
+    head: HeadSettings,
+    training: TrainingSettings,
+    *,
+    seed: int,
+    seconds: float,
+    journal: Path,
+    trials: int | None = None,
+    on_trial: Callable[[str], None] | None = None,
+) -> TuningResult:
+    """Search for the head with the least validation loss.
+
+    Parameters
+    ----------
+    task
+        What the head predicts; losses of one task can be compared, so the loss itself is not searched.
+    train, valid
+        The two splits.
+    head, training
+        Where the search begins; what is not searched stays as it is here.
+    seed
+        Of the search and of every training.
+    seconds
+        No trial begins later; the one at hand is finished, so it may take somewhat longer.
+    journal
+        File where trials are noted.
+    trials
+        Most trials of this search.
+    on_trial
+        Called with a line on each trial.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    say = on_trial or (lambda _line: None)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    fixed = fingerprint(task, head.ordinal, training.model_dump(include=KEPT), train.digest(), valid.digest(), seed)
+    study = optuna.create_study(
+        study_name=fixed,
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        load_if_exists=True,
+        direction="minimize",
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTS, multivariate=True),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTS // 2, n_warmup_steps=1),
+    )
+    if not study.trials:
+        study.enqueue_trial(_parameters(head, training))
+    start = time.monotonic()
+
+    def objective(trial: optuna.Trial) -> float:
+        tried_head, tried_training = _settings(trial, head, training, train.n_layers)
+        best = float("inf")
+
+        def on_epoch(epoch: Epoch) -> None:
+            nonlocal best
+            best = min(best, epoch.valid_loss)
+            trial.report(best, epoch.epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        train_head(task, train, valid, tried_head, tried_training, seed=seed, on_epoch=on_epoch)
+        return best
+
+    def note(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if trial.value is None or trial.state != optuna.trial.TrialState.COMPLETE:
+            outcome = "given up"
+        else:
+            outcome = f"validation loss {trial.value:.4f}"
+        best = study.best_value if _finished(study) else float("nan")
+        say(f"tune: trial {trial.number}, {outcome}; best {best:.4f}, {time.monotonic() - start:.0f} s")
+
+    study.optimize(objective, n_trials=trials, timeout=seconds, callbacks=[note])
+    best = study.best_trial
+    first = next((trial.value for trial in _finished(study) if trial.number == 0), None)
+    best_head, best_training = _settings(optuna.trial.FixedTrial(best.params), head, training, train.n_layers)
+    pruned = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in study.trials)
+    loss = float(best.values[0])
+    first_loss = float(first) if first is not None else loss
+    return TuningResult(best_head, best_training, loss, first_loss, len(_finished(study)) + pruned, pruned)
+
+
+KEPT = {"classification_loss", "label_softness", "focal_gamma", "regression_loss", "class_weights", "precision"}
+"""Settings of training that a search leaves alone."""
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+
+
+def _settings(
+    trial: optuna.Trial | optuna.trial.FixedTrial, head: HeadSettings, training: TrainingSettings, n_layers: int
+) -> tuple[HeadSettings, TrainingSettings]:
+    """Return the settings that a trial tries."""
+    tried: dict[str, Any] = {
+        "pooling": tuple(str(trial.suggest_categorical("pooling", _with(",".join(head.pooling), POOLINGS))).split(",")),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.8),
+        "hidden_dim": trial.suggest_categorical("hidden_dim", _with(head.hidden_dim, WIDTHS)),
+        "n_hops": trial.suggest_int("n_hops", 1, max(32, head.n_hops), log=True),
+        "attention_dim": trial.suggest_categorical("attention_dim", _with(head.attention_dim, WIDTHS)),
+        "penalty": trial.suggest_float("penalty", 1e-5, 1.0, log=True),
+    }
+    if n_layers > 1:
+        kinds = get_args(HeadSettings.model_fields["layer_mix"].annotation)
+        tried["layer_mix"] = trial.suggest_categorical("layer_mix", kinds)
+    how: dict[str, Any] = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1.0, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", _with(training.batch_size, (32, 64, 128))),
+        "epochs": trial.suggest_int("epochs", min(3, training.epochs), max(12, training.epochs)),
+    }
+    return HeadSettings.parse(head.model_dump() | tried), TrainingSettings.parse(training.model_dump() | how)
+
+
+def _parameters(head: HeadSettings, training: TrainingSettings) -> dict[str, Any]:
+    """Return settings as the parameters of a trial."""
+    of_head = ("dropout", "hidden_dim", "n_hops", "attention_dim", "penalty", "layer_mix")
+    of_training = ("learning_rate", "weight_decay", "batch_size", "epochs")
+    return {
+        "pooling": ",".join(head.pooling),
+        **{name: getattr(head, name) for name in of_head},
+        **{name: getattr(training, name) for name in of_training},
+    }
+
+
+def _with(value: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401 - a name or a number
+    return choices if value in choices else (value, *choices)

@@ -1,0 +1,95 @@
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from toy import planted_reviews
+from xingping import RatingClassifier, RatingRegressor
+from xingping.errors import SettingsError
+
+QUICK = {"epochs": 12, "patience": 12, "batch_size": 16, "learning_rate": 5e-3, "dropout": 0.1, "random_state": 0}
+
+
+@pytest.fixture
+def classifier(tiny_encoder_folder, isolated_cache):
+    return RatingClassifier(encoder=str(tiny_encoder_folder), **QUICK)
+
+
+@pytest.fixture
+def regressor(tiny_encoder_folder, isolated_cache):
+    return RatingRegressor(encoder=str(tiny_encoder_folder), **QUICK)
+
+
+@parametrize_with_checks([RatingClassifier(), RatingRegressor()])
+def test_scikit_learns_checks(estimator, check):
+    """scikit-learn itself runs only those that need no two-dimensional numbers: the input here is texts."""
+    check(estimator)
+
+
+def test_a_classifier_learns_planted_words_and_knows_its_classes(classifier):
+    texts, ratings = planted_reviews(240)
+    unseen, true = planted_reviews(60, 1)
+    classifier.fit(texts, ratings)
+    assert classifier.classes_.tolist() == [1, 3, 5]
+    assert classifier.score(unseen, true) > 0.8
+    probabilities = classifier.predict_proba(unseen)
+    assert probabilities.shape == (60, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (classifier.classes_[probabilities.argmax(axis=1)] == classifier.predict(unseen)).mean() > 0.9
+    assert classifier.n_iter_ == len(classifier.history_["epochs"])
+
+
+def test_a_regressor_gives_numbers_of_stars(regressor):
+    texts, ratings = planted_reviews(240)
+    unseen, true = planted_reviews(60, 1)
+    assert regressor.fit(texts, ratings).score(unseen, true) > 0.5
+    assert regressor.predict(unseen).min() >= 1
+    assert regressor.predict(unseen).max() <= 5
+
+
+def test_one_state_gives_one_model_and_clones_know_nothing(classifier):
+    texts, ratings = planted_reviews(120)
+    first = classifier.fit(texts, ratings).predict_proba(texts)
+    other = clone(classifier)
+    assert not hasattr(other, "predictor_")
+    np.testing.assert_array_equal(other.fit(texts, ratings).predict_proba(texts), first)
+
+
+def test_pipelines_cross_validation_and_grid_search(classifier):
+    texts, ratings = planted_reviews(150)
+    shouting = make_pipeline(FunctionTransformer(lambda rows: [f"{row}！" for row in rows]), classifier)
+    assert cross_val_score(shouting, texts, ratings, cv=2).shape == (2,)
+    search = GridSearchCV(classifier, {"pooling": ["mean", ("self_attention", "max")], "optimize": ["mae"]}, cv=2)
+    search.fit(texts, ratings)
+    assert search.best_estimator_.predict(texts[:3]).shape == (3,)
+    assert len(search.cv_results_["params"]) == 2
+
+
+def test_a_fitted_one_can_be_pickled_and_saved_as_a_bundle(classifier, tmp_path):
+    from xingping import RatingPredictor
+
+    texts, ratings = planted_reviews(120)
+    classifier.fit(texts, ratings)
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.predict_proba(texts[:5]), classifier.predict_proba(texts[:5]))
+    classifier.predictor_.save(tmp_path / "bundle")
+    loaded = RatingPredictor.load(tmp_path / "bundle").predict(texts[:5])
+    np.testing.assert_array_equal(loaded.rating, classifier.predict(texts[:5]))
+
+
+def test_what_cannot_be_fitted_says_why(classifier):
+    with pytest.raises(TypeError, match=r"write \[text\]"):
+        classifier.fit("好看", [5])
+    with pytest.raises(TypeError, match="one of them is of type int"):
+        classifier.fit(["好看", 3], [5, 4])
+    with pytest.raises(ValueError, match="1 to 5"):
+        classifier.fit(["好看", "难看"], [5, 0])
+    with pytest.raises(ValueError, match="inconsistent"):
+        classifier.fit(["好看", "难看"], [5])
+    with pytest.raises(SettingsError, match="dropout"):
+        classifier.set_params(dropout=2).fit(*planted_reviews(40))
