@@ -40,7 +40,7 @@ __all__ = ["RatingClassifier", "RatingRegressor"]
 LARGEST_SEED = 2**31 - 1
 
 
-class _RatingEstimator(BaseEstimator):
+class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """What both estimators do; see `RatingClassifier` for the parameters."""
 
     _task: Task
@@ -104,16 +104,16 @@ class _RatingEstimator(BaseEstimator):
 
         Raises
         ------
+        TypeError
+            X is no list of texts.
         ValueError
-            X is no list of texts, y holds something else than stars, their lengths differ, or there are too few.
+            y holds something else than stars, the lengths differ, or there are too few reviews.
         SettingsError
             A parameter is out of range; the message names it.
         """
         texts, ratings = _checked_texts(X), _checked_ratings(y)
         if len(texts) != len(ratings):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: {[len(texts), len(ratings)]}"
-            )
+            raise ValueError(f"{len(texts)} texts but {len(ratings)} stars: inconsistent numbers of samples")
         seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
         train, valid = _divide(ratings, self.validation_fraction, seed)
         card_parts = self._settings()
@@ -183,7 +183,7 @@ class _RatingEstimator(BaseEstimator):
         return tags
 
 
-class RatingClassifier(ClassifierMixin, _RatingEstimator):
+class RatingClassifier(ClassifierMixin, _RatingEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """Predicts the star of a review.
 
     Parameters
@@ -238,10 +238,11 @@ class RatingClassifier(ClassifierMixin, _RatingEstimator):
         if probabilities is None:
             raise TypeError("a classifier gave no probabilities")
         seen: NDArray[np.float64] = probabilities[:, self.classes_ - 1]
-        return seen / seen.sum(axis=1, keepdims=True)
+        shares: NDArray[np.float64] = seen / seen.sum(axis=1, keepdims=True)
+        return shares
 
 
-class RatingRegressor(RegressorMixin, _RatingEstimator):
+class RatingRegressor(RegressorMixin, _RatingEstimator):  # type: ignore[misc]  # scikit-learn is not typed
     """Predicts the rating of a review as a real number, 1 to 5; parameters as of `RatingClassifier`.
 
     Attributes
@@ -276,11 +277,11 @@ def _divide(ratings: NDArray[np.int64], share: float, seed: int) -> tuple[NDArra
 
 def _checked_texts(X: Sequence[str]) -> list[str]:
     if isinstance(X, str):
-        raise ValueError("a list of texts is needed, got one string; write [text]")
+        raise TypeError("a list of texts is needed, got one string; write [text]")
     texts = list(X)
     wrong = next((text for text in texts if not isinstance(text, str)), None)
     if wrong is not None:
-        raise ValueError(f"a list of texts is needed, one of them is of type {type(wrong).__name__}")
+        raise TypeError(f"a list of texts is needed, one of them is of type {type(wrong).__name__}")
     return texts
 
 

@@ -40,7 +40,6 @@ from xingping.segmentation import Segmenter
 from xingping.splits import SPLITS
 from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
-from xingping.tuning import tune_head
 
 __all__ = ["StageWork"]
 
@@ -124,6 +123,8 @@ class StageWork:
 
     def tune(self, task: Task, seconds: float, trials: int | None) -> RunSettings:
         """Search for a better head, and return the settings with the winner's."""
+        from xingping.tuning import tune_head  # Optuna comes with it
+
         settings = self.settings
         found = tune_head(
             task,

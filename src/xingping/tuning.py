@@ -2,8 +2,8 @@
 
 The search sees the training and the validation split only. Each trial trains a head, and one that lags behind the
 median of the others after as many epochs is given up. The settings that the run has are the first trial, so the
-winner is never worse than they are on validation. What was tried is kept in the run directory, and another search goes on
-from there.
+winner is never worse than they are on validation. What was tried is kept in the run directory, and another search
+goes on from there.
 """
 
 import time
