@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,6 +235,10 @@ class RatingPredictor:
         if self.ngrams is not None:
             self.ngrams.save(folder / "ngrams.safetensors")
         write_json(folder / "model.json", self.card.model_dump(mode="json"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the encoder, which another process loads again."""
+        return self.__dict__ | {"_encoder": None}
 
     @property
     def task(self) -> Task:

@@ -16,6 +16,7 @@ from xingping.baselines import sample_reviews
 from xingping.behaviour import run_behaviour_tests
 from xingping.config import EncoderSettings, EngineSettings, RunSettings, Task
 from xingping.encoders import FrozenEncoder
+from xingping.errors import SettingsError
 from xingping.evaluation import (
     Answers,
     BaselineData,
@@ -123,8 +124,10 @@ class StageWork:
 
     def tune(self, task: Task, seconds: float, trials: int | None) -> RunSettings:
         """Search for a better head, and return the settings with the winner's."""
-        from xingping.tuning import tune_head  # Optuna comes with it
-
+        try:
+            from xingping.tuning import tune_head
+        except ModuleNotFoundError as error:
+            raise SettingsError("xingping tune needs Optuna; run: pip install 'xingping[tune]'") from error
         settings = self.settings
         found = tune_head(
             task,

@@ -82,7 +82,7 @@ def tune_head(
     seed
         Of the search and of every training.
     seconds
-        No trial begins later; the one at hand is finished, so it may take somewhat longer.
+        No trial begins later, but the first always does; the one at hand is finished, so it may take somewhat longer.
     journal
         File where trials are noted.
     trials
@@ -128,7 +128,11 @@ def tune_head(
         best = study.best_value if _finished(study) else float("nan")
         say(f"tune: trial {trial.number}, {outcome}; best {best:.4f}, {time.monotonic() - start:.0f} s")
 
-    study.optimize(objective, n_trials=trials, timeout=seconds, callbacks=[note])
+    if not _finished(study):
+        study.optimize(objective, n_trials=1, callbacks=[note])  # whatever the budget: the winner has to be something
+        trials = None if trials is None else trials - 1
+    if trials is None or trials > 0:
+        study.optimize(objective, n_trials=trials, timeout=seconds - (time.monotonic() - start), callbacks=[note])
     best = study.best_trial
     first = next((trial.value for trial in _finished(study) if trial.number == 0), None)
     best_head, best_training = _settings(optuna.trial.FixedTrial(best.params), head, training, train.n_layers)
