@@ -41,6 +41,9 @@ BASELINES = {
     "majority": "always the commonest star",
     "char_ngram": "character n-grams",
     "char_ngram_median": "character n-grams, median rule",
+    "word_ngram": "word n-grams",
+    "fasttext": "fastText-like",
+    "mean_features": "mean features, logistic regression",
 }
 
 
