@@ -9,7 +9,7 @@ import pytest
 from toy import BAD, GOOD
 from xingping.cli import app, run_command
 
-COMMANDS = ["doctor", "encode", "evaluate", "explain", "predict", "prepare", "report", "run", "train"]
+COMMANDS = ["doctor", "encode", "evaluate", "explain", "predict", "prepare", "report", "run", "train", "tune"]
 
 
 def ratings_csv(*rows, header="film,user,rating,text"):
@@ -60,14 +60,14 @@ def test_help_names_defaults_and_the_version_is_printed(capsys):
         (["run", "--fly"], "No such option: --fly"),
         (["run", "--seed", "many"], "Invalid value for '--seed': Input should be a valid integer"),
         (["run", "--seed", "-1"], "setting seed: Input should be greater than or equal to 0 (got -1)"),
-        (["run", "--tasks", "ordinal"], "setting tasks.0: Input should be 'classification', 'regression' or 'ordinal'"),
+        (["run", "--tasks", "stars"], "setting tasks.0: Input should be 'classification', 'regression' or 'ordinal'"),
         (["run", "--layers", "a,b"], "setting encoder.layers.0"),
-        (["run", "--pooling", "max"], "setting head.pooling"),
+        (["run", "--pooling", "median"], "setting head.pooling"),
         (["run", "--valid-share", "0.9"], "setting split.valid"),
         (["predict"], "Missing argument 'RUN'"),
         (["predict", "nowhere"], "give either texts, or both --input and --output"),
         (["predict", "nowhere", "好看"], "nowhere holds no model; train one with: xingping run"),
-        (["predict", "nowhere", "好看", "--task", "ordinal"], "--task is classification or regression or ordinal; got stars"),
+        (["predict", "nowhere", "好看", "--task", "stars"], "--task is classification or regression or ordinal; got stars"),
         (["train", "nowhere"], "nowhere does not exist; make one with: xingping run DATA"),
         (["evaluate", "nowhere", "--data", "x.csv"], "nowhere does not exist"),
     ],
