@@ -67,7 +67,7 @@ def test_help_names_defaults_and_the_version_is_printed(capsys):
         (["predict"], "Missing argument 'RUN'"),
         (["predict", "nowhere"], "give either texts, or both --input and --output"),
         (["predict", "nowhere", "好看"], "nowhere holds no model; train one with: xingping run"),
-        (["predict", "nowhere", "好看", "--task", "stars"], "--task is classification or regression or ordinal; got stars"),
+        (["predict", "nowhere", "好看", "--task", "s"], "--task is classification or regression or ordinal; got s"),
         (["train", "nowhere"], "nowhere does not exist; make one with: xingping run DATA"),
         (["evaluate", "nowhere", "--data", "x.csv"], "nowhere does not exist"),
     ],

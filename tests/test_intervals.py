@@ -18,6 +18,8 @@ def test_values_add_up_to_the_measures():
     assert values["mae"].mean() == pytest.approx(decisions["median"]["mae"])
     assert np.sqrt(values["rmse"].mean()) == pytest.approx(decisions["mean"]["rmse"])
     assert values["nll"].mean() == pytest.approx(measures["nll"])
+    assert np.abs(values["ece"].mean(axis=0)).sum() == pytest.approx(measures["ece"])
+    assert Bootstrap({"a": values}).interval("a")["ece"]["value"] == pytest.approx(measures["ece"])
 
 
 def test_real_numbers_bring_their_own_errors_and_nothing_is_refused():

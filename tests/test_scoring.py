@@ -29,7 +29,7 @@ def test_scores_are_those_of_one_review_at_a_time(head, memory):
     scores = head_scores(head, memory)
     loader = head.loader()
     with torch.inference_mode():
-        alone = [head(loader.load(memory, np.array([index]))).scores[0].numpy() for index in range(len(memory))]
+        alone = [head(loader.load(memory, np.array([index]))).answer[0].numpy() for index in range(len(memory))]
     np.testing.assert_allclose(scores, alone, atol=1e-5)
 
 

@@ -18,6 +18,7 @@ from xingping.training import LabelledFeatures, train_head
 
 HEAD = HeadSettings(n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
 TRAINING = TrainingSettings(epochs=8, batch_size=32, learning_rate=0.02)
+NOISY = TrainingSettings(epochs=2, batch_size=32, learning_rate=0.005)
 
 
 def labelled(n, seed):
@@ -118,7 +119,7 @@ def test_an_untrained_head_starts_from_the_training_ratings():
     head = RatingHead(16, HEAD, ("regression",)).eval()
     features = StoredFeatures.of(ToyEncoder().encode(["好看"] * 100))
     head.start_from(features, ratings)
-    assert head(head.loader().load(features, np.array([0]))).scores.item() == pytest.approx(3.7, abs=0.2)
+    assert head(head.loader().load(features, np.array([0]))).answer.item() == pytest.approx(3.7, abs=0.2)
 
 
 def test_dimensions_that_are_large_and_constant_are_scaled_away():
@@ -159,10 +160,39 @@ def test_dropout_masks_keep_their_share_and_what_is_kept_is_scaled():
     batch = head.loader().load(StoredFeatures.of(ToyEncoder().encode(["妙妙妙好看"])), np.zeros(2000, dtype=np.int64))
     masks = head.draw_masks(np.random.SFC64(0), 2000)
     with torch.inference_mode():
-        pooled = head.pooling(*batch).vector * masks.pooled / 0.75
-        hidden = torch.relu(head.hidden(pooled)) * masks.hidden / 0.75
-        torch.testing.assert_close(head(batch, masks).scores, head.outputs["classification"](hidden))
-        torch.testing.assert_close(pooled.mean(0), head.pooling(*batch).vector[0], atol=0.1, rtol=0)
+        member = head.members[0]
+        pooled = member.pooling(*batch).vector * masks.pooled / 0.75
+        hidden = torch.relu(member.hidden(pooled)) * masks.hidden / 0.75
+        torch.testing.assert_close(head(batch, masks).answer, member.outputs["classification"](hidden))
+        torch.testing.assert_close(pooled.mean(0), member.pooling(*batch).vector[0], atol=0.1, rtol=0)
+
+
+def test_members_answer_together_and_each_drops_its_own():
+    settings = HEAD.model_copy(update={"members": 3, "dropout": 0.5})
+    head = RatingHead(16, settings, ("classification", "regression"))
+    batch = head.loader().load(StoredFeatures.of(ToyEncoder().encode(["妙妙妙好看", "烂"])), np.arange(2))
+    masks = head.draw_masks(np.random.SFC64(0), 2)
+    with torch.inference_mode():
+        together, parts = head(batch, masks), masks.chunk(3)
+        alone = [member(batch, part, 0.5) for member, part in zip(head.members, parts, strict=True)]
+    torch.testing.assert_close(together.answer, sum(output.scores for output in alone) / 3)
+    assert together.scores.shape == (3, 2, 6)
+    assert together.vector.shape == (2, head.vector_dim) == (2, 3 * 16)
+    assert together.attention.shape == (2, 3 * 2, 5)
+    torch.testing.assert_close(together.attention.sum(2), torch.ones(2, 6))
+    assert not torch.equal(parts[0].pooled, parts[1].pooled)
+    assert not torch.equal(alone[0].scores, alone[1].scores)
+
+
+def test_members_err_less_together_than_alone():
+    trained = train(head=HEAD.model_copy(update={"members": 4, "dropout": 0.5}), training=NOISY)
+    head, data = trained.head, labelled(400, 9)[1]
+    loss = torch.nn.functional.cross_entropy
+    with torch.inference_mode():
+        output = head(head.loader().load(data.features, np.arange(400)))
+    classes = torch.from_numpy(data.ratings - 1)
+    alone = [loss(scores, classes).item() for scores in output.scores]
+    assert loss(output.answer, classes).item() < np.mean(alone)
 
 
 def stop_after(steps):

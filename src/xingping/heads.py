@@ -1,4 +1,9 @@
-"""The network on frozen features: a mix of layers, pooling, one hidden layer, and an output for each task."""
+"""The network on frozen features: a mix of layers, pooling, one hidden layer, and an output for each task.
+
+Several such networks, alike but for their first weights and their dropout, may answer together: their mean errs less
+than any of them (Lakshminarayanan, Pritzel and Blundell 2017, arXiv 1612.01474). They see the same batches, so that
+features are read and scaled once for all.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self, cast
@@ -33,12 +38,17 @@ class DropoutMasks(NamedTuple):
     batch gets the same masks wherever and whenever it is trained.
     """
 
-    pooled: Tensor  # (batch, pooling.out_dim)
-    hidden: Tensor  # (batch, hidden_dim)
+    pooled: Tensor  # (batch, members * pooling.out_dim)
+    hidden: Tensor  # (batch, members * hidden_dim)
 
     def take(self, rows: slice) -> Self:
         """Return the masks of some of the reviews."""
         return type(self)(*(mask[rows] for mask in self))
+
+    def chunk(self, members: int) -> list[Self]:
+        """Return the masks of each member."""
+        parts = zip(*(mask.chunk(members, dim=1) for mask in self), strict=True)
+        return [type(self)(*part) for part in parts]
 
     def pin(self) -> Self:
         """Move to memory that a GPU can read while the CPU works on."""
@@ -52,9 +62,14 @@ class DropoutMasks(NamedTuple):
 class HeadOutput(NamedTuple):
     """What a head says of a batch."""
 
-    scores: Tensor  # (batch, n_scores), those of several tasks side by side (`RatingHead.columns`)
-    vector: Tensor  # (batch, hidden_dim), the review as the head sees it
-    attention: Tensor | None  # (batch, hops, longest), 0 behind the end of a review
+    scores: Tensor  # (members, batch, n_scores), those of several tasks side by side (`RatingHead.columns`)
+    vector: Tensor  # (batch, members * hidden_dim), the review as the head sees it
+    attention: Tensor | None  # (batch, members * hops, longest), 0 behind the end of a review
+
+    @property
+    def answer(self) -> Tensor:
+        """What the members say together, (batch, n_scores): the mean of their scores."""
+        return self.scores.mean(dim=0)
 
 
 class Standardise(nn.Module):
@@ -84,6 +99,33 @@ class Standardise(nn.Module):
         return torch.addcmul(-self.mean * self.scale, values.float(), self.scale)
 
 
+class _Member(nn.Module):
+    """One of the networks of a head."""
+
+    def __init__(self, dim: int, settings: HeadSettings, tasks: Sequence[Task], n_layers: int) -> None:
+        super().__init__()
+        mixes = settings.layer_mix == "learned" and n_layers > 1
+        self.mix = LayerMix(n_layers) if mixes else None
+        self.pooling = Poolings(dim // n_layers if mixes else dim, settings)
+        self.hidden = nn.Linear(self.pooling.out_dim, settings.hidden_dim)
+        self.outputs = nn.ModuleDict({task: make_output(settings.hidden_dim, task, settings) for task in tasks})
+
+    def forward(self, batch: FeatureBatch, masks: DropoutMasks | None, kept: float) -> HeadOutput:
+        """Score a batch, (batch, n_scores); dropout keeps a share `kept`, where there are masks."""
+        values, mask, cls = batch
+        if self.mix is not None:
+            values, cls = self.mix(values), self.mix(cls)
+        pooled, attention = self.pooling(values, mask, cls)
+        if masks is None:
+            kept = 1.0
+        else:
+            pooled = pooled * masks.pooled
+        hidden = F.linear(pooled, self.hidden.weight.to(pooled.dtype)).float() / kept + self.hidden.bias
+        vector = torch.relu(hidden)  # (batch, hidden_dim)
+        dropped = vector if masks is None else vector * masks.hidden / kept
+        return HeadOutput(torch.cat([output(dropped) for output in self.outputs.values()], dim=1), vector, attention)
+
+
 class RatingHead(nn.Module):
     """Predicts stars from token features.
 
@@ -92,7 +134,7 @@ class RatingHead(nn.Module):
     dim
         Width of a token vector, all layers together.
     settings
-        Pooling and sizes.
+        Pooling, sizes, and how many networks answer together.
     tasks
         What to predict; each has an output of its own on the same hidden layer.
     n_layers
@@ -105,11 +147,7 @@ class RatingHead(nn.Module):
         # Dropout in levels, so that what is kept is scaled by exactly its probability.
         self.kept_levels = MASK_LEVELS - round(settings.dropout * MASK_LEVELS)
         self.standardise = Standardise(dim)
-        mixes = settings.layer_mix == "learned" and n_layers > 1
-        self.mix = LayerMix(n_layers) if mixes else None
-        self.pooling = Poolings(dim // n_layers if mixes else dim, settings)
-        self.hidden = nn.Linear(self.pooling.out_dim, settings.hidden_dim)
-        self.outputs = nn.ModuleDict({task: make_output(settings.hidden_dim, task, settings) for task in tasks})
+        self.members = nn.ModuleList(_Member(dim, settings, tasks, n_layers) for _ in range(settings.members))
 
     @property
     def task(self) -> Task:
@@ -131,14 +169,17 @@ class RatingHead(nn.Module):
         """How many scores a review gets."""
         return sum(self.output(task).n_scores for task in self.tasks)
 
-    def output(self, task: Task) -> Output:
-        """Return the last layer of a task."""
-        return cast("Output", self.outputs[task])
+    def output(self, task: Task, member: int = 0) -> Output:
+        """Return the last layer of a task; that of one member reads the scores of all."""
+        return cast("Output", self._member(member).outputs[task])
+
+    def _member(self, number: int = 0) -> _Member:
+        return cast("_Member", self.members[number])
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.hidden.weight.device
+        return self.standardise.mean.device
 
     @property
     def has_dropout(self) -> bool:
@@ -148,7 +189,12 @@ class RatingHead(nn.Module):
     @property
     def attends(self) -> bool:
         """Whether the head says where it looked."""
-        return self.pooling.attends
+        return self._member().pooling.attends
+
+    @property
+    def vector_dim(self) -> int:
+        """Width of the vector of a review."""
+        return len(self.members) * self.settings.hidden_dim
 
     def only(self, task: Task) -> "RatingHead":
         """Return the head of one of the tasks, on the same weights."""
@@ -167,13 +213,15 @@ class RatingHead(nn.Module):
         """
         self.standardise.fit(features)
         for task in self.tasks:
-            self.output(task).start_from(ratings)
+            for member in range(len(self.members)):
+                self.output(task, member).start_from(ratings)
 
     def draw_masks(
         self, random: np.random.BitGenerator, batch: int, dtype: torch.dtype = torch.float32
     ) -> DropoutMasks:
         """Draw what dropout keeps of a batch before the hidden layer, in the type of the batch, and after it."""
-        widths = (self.hidden.in_features, self.hidden.out_features)
+        hidden = self._member().hidden
+        widths = (len(self.members) * hidden.in_features, len(self.members) * hidden.out_features)
         drawn = np.asarray(random.random_raw(-(-batch * sum(widths) // 4)), dtype="<u8").view("<u2")
         kept = (drawn[: batch * sum(widths)] < self.kept_levels).reshape(batch, -1)
         pooled, hidden = np.split(kept, [widths[0]], axis=1)
@@ -194,18 +242,17 @@ class RatingHead(nn.Module):
         masks
             What dropout keeps; None keeps everything, as one rates.
         """
-        values, mask, cls = batch
-        if self.mix is not None:
-            values, cls = self.mix(values), self.mix(cls)
-        pooled, attention = self.pooling(values, mask, cls)
-        kept = 1.0 if masks is None else self.kept_levels / MASK_LEVELS
-        if masks is not None:
-            pooled = pooled * masks.pooled
-        hidden = F.linear(pooled, self.hidden.weight.to(pooled.dtype)).float() / kept + self.hidden.bias
-        vector = torch.relu(hidden)  # (batch, hidden_dim)
-        dropped = vector if masks is None else vector * masks.hidden / kept
-        scores = torch.cat([output(dropped) for output in self.outputs.values()], dim=1)
-        return HeadOutput(scores, vector, attention)
+        count = len(self.members)
+        each = [None] * count if masks is None else masks.chunk(count)
+        said = [
+            member(batch, part, self.kept_levels / MASK_LEVELS) for member, part in zip(self.members, each, strict=True)
+        ]
+        looked = [output.attention for output in said if output.attention is not None]
+        return HeadOutput(
+            torch.stack([output.scores for output in said]),
+            torch.cat([output.vector for output in said], dim=1),
+            torch.cat(looked, dim=1) if looked else None,
+        )
 
 
 def _as_numbers(kept: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:

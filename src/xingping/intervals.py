@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from xingping.metrics import DecisionRule, decide, expected_rating, round_rating
+from xingping.metrics import DecisionRule, calibration_gaps, decide, expected_rating, round_rating
 from xingping.ratings import to_classes
 
 __all__ = ["BEST_RULES", "Bootstrap", "review_values"]
@@ -29,7 +29,7 @@ BEST_RULES: dict[str, DecisionRule] = {"accuracy": "mode", "accuracy_within_one"
 def review_values(
     true: Ints, *, expected: Floats | None = None, probabilities: Floats | None = None
 ) -> dict[str, Floats]:
-    """Return what each review adds to each measure, (n,) each.
+    """Return what each review adds to each measure, (n,) each but `ece`.
 
     Of probabilities each measure is taken by the rule that is best for it; of real-valued ratings, exact and within
     one are of the rounded ones, and the errors are theirs.
@@ -46,7 +46,8 @@ def review_values(
     Returns
     -------
     dict
-        `accuracy, accuracy_within_one, mae, rmse` (its square here) and, of probabilities, `nll`.
+        `accuracy, accuracy_within_one, mae, rmse` (its square here) and, of probabilities, `nll` and `ece`: the latter
+        (n, bins), whose means' sizes add up to the measure.
     """
     if probabilities is None:
         if expected is None:
@@ -66,6 +67,7 @@ def review_values(
     }
     if probabilities is not None:
         values["nll"] = -np.log(probabilities[np.arange(len(true)), to_classes(true)].clip(1e-12))
+        values["ece"] = calibration_gaps(true, probabilities)
     return values
 
 
@@ -85,10 +87,12 @@ class Bootstrap:
     def __init__(
         self, values: Mapping[str, Mapping[str, Floats]], *, groups: NDArray[np.integer] | None = None, seed: int = 0
     ) -> None:
-        self._columns = [(model, measure) for model, of_model in values.items() for measure in of_model]
-        table = np.column_stack([values[model][measure] for model, measure in self._columns])
+        tables = {(model, name): part for model, of_model in values.items() for name, part in of_model.items()}
+        widths = [1 if part.ndim == 1 else part.shape[1] for part in tables.values()]
+        self._columns = dict(zip(tables, np.split(np.arange(sum(widths)), np.cumsum(widths)[:-1]), strict=True))
+        table = np.column_stack(list(tables.values()))
+        self._figures = self._as_figures(table.mean(axis=0)[None])
         sizes = np.ones(len(table))
-        self._figures = dict(zip(self._columns, self._as_figures(table.mean(axis=0)), strict=True))
         if groups is not None:
             _, codes = np.unique(groups, return_inverse=True)
             sizes = np.bincount(codes).astype(np.float64)
@@ -98,18 +102,16 @@ class Bootstrap:
         for draw in range(DRAWS):
             counts = np.bincount(rng.integers(0, n, n), minlength=n)
             means[draw] = counts @ table / (counts @ sizes)
-        self._draws = dict(zip(self._columns, self._as_figures(means).T, strict=True))
+        self._draws = self._as_figures(means)
 
-    def _as_figures(self, means: Floats) -> Floats:
-        """Take the root of what is a squared error."""
-        squared = np.array([measure == "rmse" for _, measure in self._columns])
-        figures: Floats = np.where(squared, np.sqrt(means), means)
-        return figures
+    def _as_figures(self, means: Floats) -> dict[tuple[str, str], Floats]:
+        """Return each measure of each model, (draws,), of the means of all columns, (draws, columns)."""
+        return {(model, name): _figure(name, means[:, at]) for (model, name), at in self._columns.items()}
 
     def interval(self, model: str) -> dict[str, dict[str, float]]:
         """Return the measures of a model, each as `{"value", "low", "high"}`."""
         return {
-            measure: _ends(self._figures[name, measure], self._draws[name, measure])
+            measure: _ends(self._figures[name, measure][0], self._draws[name, measure])
             for name, measure in self._columns
             if name == model
         }
@@ -117,16 +119,24 @@ class Bootstrap:
     def difference(self, model: str, other: str) -> dict[str, dict[str, float]]:
         """Return the measures of a model less those of another, each as `{"value", "low", "high"}`.
 
-        Measures that only one has are left out. For `mae, rmse, nll` lower is better.
+        Measures that only one has are left out. For `mae, rmse, nll, ece` lower is better.
         """
         return {
             measure: _ends(
-                self._figures[name, measure] - self._figures[other, measure],
+                self._figures[name, measure][0] - self._figures[other, measure][0],
                 self._draws[name, measure] - self._draws[other, measure],
             )
             for name, measure in self._columns
             if name == model and (other, measure) in self._figures
         }
+
+
+def _figure(measure: str, means: Floats) -> Floats:
+    """Return a measure, (draws,), of the means of its columns, (draws, columns)."""
+    if measure == "ece":
+        return np.abs(means).sum(axis=1)
+    figure: Floats = np.sqrt(means[:, 0]) if measure == "rmse" else means[:, 0]
+    return figure
 
 
 def _ends(value: float, draws: Floats) -> dict[str, float]:

@@ -9,6 +9,7 @@ from xingping.ratings import NUM_CLASSES, RATINGS, to_classes, to_ratings
 
 __all__ = [
     "DECISION_RULES",
+    "calibration_gaps",
     "confusion_matrix",
     "decide",
     "expected_calibration_error",
@@ -167,7 +168,13 @@ def negative_log_likelihood(true: Ints, probabilities: Floats) -> float:
 
 def expected_calibration_error(true: Ints, probabilities: Floats, n_bins: int = 15) -> float:
     """Return the gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv 1706.04599)."""
+    return float(np.abs(calibration_gaps(true, probabilities, n_bins).mean(axis=0)).sum())
+
+
+def calibration_gaps(true: Ints, probabilities: Floats, n_bins: int = 15) -> Floats:
+    """Return confidence less hit (0 or 1) of each review in the column of its bin of confidence, (n, n_bins)."""
     confidence = probabilities.max(axis=1)
     gap = confidence - (probabilities.argmax(axis=1) == to_classes(true))
     bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
-    return float(np.abs(np.bincount(bins, weights=gap, minlength=n_bins)).sum() / len(true))
+    gaps: Floats = np.where(bins[:, None] == np.arange(n_bins), gap[:, None], 0.0)
+    return gaps

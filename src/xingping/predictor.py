@@ -58,7 +58,7 @@ class Attention:
     Attributes
     ----------
     weights
-        (hops, tokens), each row sums to 1.
+        (hops, tokens), those of all members of the head; each row sums to 1.
     spans
         (tokens, 2) half-open character spans in the cleaned text.
     """
@@ -329,7 +329,7 @@ class RatingPredictor:
         scores = np.zeros((len(features), self.head.n_scores), dtype=np.float32)
         looked: list[Attention] | None = [_NOWHERE] * len(features) if attention and self.head.attends else None
         for indices, output in head_outputs(self.head, features):
-            scores[indices] = output.scores.numpy()
+            scores[indices] = output.answer.numpy()
             if looked is not None and output.attention is not None:
                 for index, weights in zip(indices.tolist(), output.attention.numpy(), strict=True):
                     spans = features.spans(index)
@@ -378,8 +378,8 @@ class RatingPredictor:
         return Ratings(rating, expected_rating(answers), answers, sets, looked)
 
     def vectors(self, features: StoredFeatures) -> NDArray[np.float32]:
-        """Return the head's hidden vector of each text, (texts, hidden_dim)."""
-        vectors = np.zeros((len(features), self.head.settings.hidden_dim), dtype=np.float32)
+        """Return the head's hidden vector of each text, (texts, head.vector_dim)."""
+        vectors = np.zeros((len(features), self.head.vector_dim), dtype=np.float32)
         for indices, output in head_outputs(self.head, features):
             vectors[indices] = output.vector.numpy()
         return vectors

@@ -35,13 +35,13 @@ def head_outputs(head: RatingHead, features: StoredFeatures) -> Iterator[tuple[N
 
     for indices, batch in load_portions(rating_order(features, BATCH_SIZE), load, features, ahead=ahead):
         with torch.inference_mode():
-            scores, vector, attention = head(batch.to(device))
-            yield indices, HeadOutput(scores.cpu(), vector.cpu(), None if attention is None else attention.cpu())
+            output: HeadOutput = head(batch.to(device))
+            yield indices, HeadOutput(*(None if part is None else part.cpu() for part in output))
 
 
 def head_scores(head: RatingHead, features: StoredFeatures) -> NDArray[np.float32]:
     """Return the scores of n texts, (n, n_scores)."""
     scores = np.zeros((len(features), head.n_scores), dtype=np.float32)
     for indices, output in head_outputs(head, features):
-        scores[indices] = output.scores.numpy()
+        scores[indices] = output.answer.numpy()
     return scores

@@ -222,9 +222,8 @@ class StageWork:
         baselines, trained_on = self._baselines()
         self.progress.say("evaluate: intervals, slices, behaviour")
         first = predictors[self.settings.tasks[0]]
-        suspects = [
-            suspect_labels(each.probabilities, true) for each in ratings.values() if each.probabilities is not None
-        ]
+        believed = next((each.probabilities for each in ratings.values() if each.probabilities is not None), None)
+        suspects = None if believed is None else suspect_labels(believed, true)
         write_json(
             self.run.file("metrics.json"),
             {

@@ -44,7 +44,7 @@ __all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "train_head"]
 logger = logging.getLogger(__name__)
 
 LONGEST_GRADIENT = 1.0
-"""Norm to which longer gradients are cut."""
+"""Norm, of one member's, to which longer gradients are cut."""
 
 NORM_EPSILON = 1e-6
 
@@ -267,16 +267,19 @@ class _Training:
         batch, masks = item.batch.to(self.device), None if item.masks is None else item.masks.to(self.device)
         output: HeadOutput = self.head(batch, masks)
         ratings = item.ratings.to(self.device, non_blocking=True)
-        loss = self._loss(output.scores, ratings, of=item.of)
-        loss_sum = loss.detach() * item.of
+        # The members have nothing in common, so that each learns from the sum what it would from its own loss.
+        members = len(output.scores)
+        loss = torch.stack([self._loss(scores, ratings, of=item.of) for scores in output.scores]).sum()
+        loss_sum = loss.detach() * item.of / members
         if output.attention is not None and self.penalty:
-            loss = loss + self.penalty * redundancy_penalty(output.attention, of=item.of)
+            for attention in output.attention.chunk(members, dim=1):
+                loss = loss + self.penalty * redundancy_penalty(attention, of=item.of)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         self.ranks.sum([*gradients, loss_sum])
         # What cuts long gradients is handed to the optimizer, as AMP's scaler does: one pass less over all weights.
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients) / members**0.5
         self.optimizer.grad_scale = ((norm + NORM_EPSILON) / LONGEST_GRADIENT).clamp(min=1.0)  # type: ignore[attr-defined]
         self.optimizer.step()
         self.loss_sum += loss_sum

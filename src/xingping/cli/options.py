@@ -46,6 +46,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "penalty": ("head", "penalty"),
     "hidden_dim": ("head", "hidden_dim"),
     "dropout": ("head", "dropout"),
+    "members": ("head", "members"),
     "ordinal": ("head", "ordinal"),
     "epochs": ("training", "epochs"),
     "patience": ("training", "patience"),
