@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from xingping.artifacts import write_json, write_table
 from xingping.config import RunSettings
+from xingping.intervals import Bootstrap, review_values
 from xingping.metrics import decide, rating_metrics
 
 NASTY_FILM = "../../<script>alert('film')</script>"
@@ -21,6 +22,8 @@ WORDS = {
     4: ["演员", "不错", "音乐", "好听"],
     5: ["感动", "经典", "值得", "再看"],
 }
+
+BASELINES = ("majority", "char_ngram", "mean_features")
 
 ZEROES = "0" * 64
 
@@ -54,7 +57,7 @@ def make_run(
         ),
     )
     _write_summary(folder, ratings, film, split)
-    _write_metrics(folder, ratings[split == "test"], film[split == "test"], tasks, rng)
+    _write_metrics(folder, ratings, film, split, tasks, rng)
     for task in tasks:
         _write_history(folder, task)
     points = rng.normal(size=(n, 4)) + ratings[:, None]
@@ -133,16 +136,20 @@ def _write_summary(folder, ratings, film, split) -> None:
     )
 
 
-def _write_metrics(folder, true, film, tasks, rng) -> None:
+def _write_metrics(folder, ratings, films_of, split, tasks, rng) -> None:
+    true, film = ratings[split == "test"], films_of[split == "test"]
     proba = rng.dirichlet(np.ones(5), len(true))
     proba[np.arange(len(true)), true - 1] += 0.35
     proba /= proba.sum(axis=1, keepdims=True)
+    weak = 0.5 * proba + 0.1
     expected = proba @ np.arange(1, 6)
     answers = {
         "classification": (decide(proba, "mode"), None, proba),
         "regression": (np.round(expected).astype(int), expected, None),
+        "ordinal": (decide(proba, "mode"), None, proba),
         "majority": (np.full(len(true), 4), None, None),
         "char_ngram": ((true + rng.choice(2, len(true))).clip(1, 5), None, None),
+        "mean_features": (decide(weak, "mode"), None, weak),
     }
 
     def measured(name, where):
@@ -150,7 +157,7 @@ def _write_metrics(folder, true, film, tasks, rng) -> None:
         return rating_metrics(true[where], rating, expected=real, probabilities=probabilities)
 
     def group(where):
-        baselines = {name: measured(name, where) for name in ("majority", "char_ngram")}
+        baselines = {name: measured(name, where) for name in BASELINES}
         return {"test": {task: measured(task, where) for task in tasks}, "baselines": baselines}
 
     everything = np.ones(len(true), dtype=bool)
@@ -162,8 +169,50 @@ def _write_metrics(folder, true, film, tasks, rng) -> None:
             "valid": group(everything)["test"],
             "baselines_trained_on": {"reviews": 90, "of": 120},
             "films": films,
+            **_doubt(true, film, {task: answers[task] for task in tasks}, answers["mean_features"]),
         },
     )
+    where = np.flatnonzero(split == "test")
+    ranks = np.zeros(len(true), dtype=np.int32)
+    ranks[:3] = (2, 1, 3)
+    predictions = {"row": where, "rating": true, "film": film.tolist()}
+    predictions |= {"suspect_rank": pa.array(ranks, mask=ranks == 0)}
+    predictions |= {f"{task}_expected": expected for task in tasks}
+    write_table(folder / "predictions.parquet", pa.table(predictions))
+
+
+def _doubt(true, film, models, baseline) -> dict:
+    def values(answer):
+        rating, real, proba = answer
+        return review_values(true, expected=rating.astype(float) if real is None else real, probabilities=proba)
+
+    tasks, codes = tuple(models), np.unique(film.astype(str), return_inverse=True)[1]
+    every = {**{task: values(answer) for task, answer in models.items()}, "mean_features": values(baseline)}
+    draws = {"reviews": Bootstrap(every), "films": Bootstrap(every, groups=codes)}
+    one = {"accuracy": 0.5, "accuracy_within_one": 0.9, "mae": 0.6}
+    example = {"text": "剧情不<i>好看", "expected": 4.25}
+    changed = {"changed": "剧情一点也不好看", "expected_changed": 4.5}
+    probable = any(proba is not None for _, _, proba in models.values())
+    sets = {"asked": 0.9, "coverage": 0.895, "mean_size": 2.5, "sizes": [0.2, 0.3, 0.3, 0.1, 0.1]}
+    return {
+        "intervals": {unit: {name: drawn.interval(name) for name in every} for unit, drawn in draws.items()},
+        "differences": {
+            unit: {task: {"mean_features": drawn.difference(task, "mean_features")} for task in tasks}
+            for unit, drawn in draws.items()
+        },
+        "prediction_sets": {task: sets for task in tasks if task != "regression"},
+        "slices": {name: {"n": 20, **dict.fromkeys(tasks, one)} for name in ("length 0-10", "negation")},
+        "ceiling": {"texts": 7, "reviews": 30, "agreement": 0.4, "best": 0.6, "agreement_within_one": 0.8,
+                    "best_within_one": 0.95},
+        "suspect_labels": {"n": 3, "of": len(true)} if probable else None,
+        "behaviour": [
+            {"name": "plain praise is above the middle", "kind": "minimum", "n": 300, "failures": 3, "rate": 0.01,
+             "examples": [example]},
+            {"name": "negating praise lowers", "kind": "direction", "n": 300, "failures": 60, "rate": 0.2,
+             "examples": [example | changed]},
+            {"name": "film names swapped", "kind": "invariance", "n": 0, "failures": 0, "rate": None, "examples": []},
+        ],
+    }  # fmt: skip
 
 
 def _write_history(folder, task) -> None:

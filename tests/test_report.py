@@ -10,15 +10,17 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fontTools.ttLib import TTFont
 
 from report_fixture import BIG_FILM, FILMS, NASTY_FILM, UNTESTED_FILM, make_run
 from xingping.artifacts import write_json
 from xingping.errors import InputError, RunDirectoryError
-from xingping.report import content, find_films, write_report
+from xingping.report import content, doubt, find_films, write_report
 from xingping.report.highlights import highlights
 from xingping.report.inline_svg import inline_svg
+from xingping.report.run_data import RunData
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -96,7 +98,7 @@ def test_page_stands_alone(page, html):
 
 
 def test_all_sections_are_there(page):
-    wanted = {"results", "mistakes", "rules", "map", "attention", "films", "data", "method"}
+    wanted = {"results", "mistakes", "rules", "doubt", "map", "attention", "films", "data", "method"}
     assert wanted | {f"film-0{number}" for number in (1, 2, 3)} <= set(page.ids)
     assert "film-04" not in page.ids, "a film asked for twice has one case study"
     targets = {address[1:] for address in page.addresses if address.startswith("#")}
@@ -240,13 +242,13 @@ def test_overlapping_or_late_words_do_not_repeat_text():
     assert [round(piece.shade, 2) for piece in pieces] == [0.0, 1.0, 0.67]
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("task", ["classification", "regression", "ordinal"])
 def test_one_task_alone(tmp_path, task):
     html = write_report(make_run(tmp_path, tasks=(task,)), []).read_text(encoding="utf-8")
     page = Page(html)
-    other = {"classification": "regression", "regression": "classification"}[task]
+    other = "classification" if task == "regression" else "regression"
     assert f"the {other} head" not in page.words
-    assert ('id="rules"' in html) == (task == "classification")
+    assert ('id="rules"' in html) == (task != "regression")
     assert "case-study" not in page.tags
     assert "Case study" not in page.words
     figures = {path.name for path in (tmp_path / "report" / "figures").iterdir()}
@@ -400,3 +402,45 @@ def test_inline_svg_prefixes_ids_and_follows_the_page():
 def test_fixture_films_are_all_known(run):
     films = json.loads((run / "data_summary.json").read_text(encoding="utf-8"))["films"]
     assert set(films) == set(FILMS)
+
+
+def test_doubt_is_shown_with_its_intervals(run, html):
+    shown, metrics = section(html, "doubt"), metrics_of(run)
+    lead = metrics["differences"]["reviews"]["classification"]["mean_features"]["nll"]
+    assert f"{lead['value']:+.3f}".replace("-", "−") in shown
+    assert f"{metrics['intervals']['films']['regression']['mae']['high']:.3f}" in shown
+    assert "the sets do so in 89.5% of the test reviews, with 2.50 stars on average" in shown
+    assert "Two authors of one text gave the same star in 40.0% of the pairs" in shown
+    assert "Fails most often: negating praise lowers (20% of 300 cases)" in shown
+    assert "剧情不<i>好看 4.2 → 剧情一点也不好看 4.5" in shown
+    assert "Film names swapped" not in shown  # no case
+    assert "3 test reviews where the model claims a star two or more away" in shown
+
+
+def test_suspects_come_worst_first(run):
+    table = pq.read_table(run / "predictions.parquet").sort_by("suspect_rank")
+    texts = pq.read_table(run / "reviews.parquet", columns=["row", "text"])
+    by_row = dict(zip(texts["row"].to_pylist(), texts["text"].to_pylist(), strict=True))
+    worst = [by_row[row] for row in table["row"].to_pylist()[:2]]
+    assert [suspect.text for suspect in RunData.read(run).suspects(2)] == worst
+
+
+def test_a_lead_within_chance_is_not_called_one():
+    def doubt_of(low, high):
+        interval = {"nll": {"value": 1.0, "low": 0.9, "high": 1.1}}
+        difference = {"nll": {"value": (low + high) / 2, "low": low, "high": high}}
+        return {
+            "intervals": {"reviews": {"classification": interval, "fasttext": interval}},
+            "differences": {"reviews": {"classification": {"fasttext": difference}}},
+        }
+
+    says = {
+        ends: doubt.lead_finding(doubt_of(*ends), "classification") for ends in ((-0.2, -0.1), (-0.1, 0.1), (0.1, 0.2))
+    }
+    assert "ahead of every baseline beyond chance: negative log-likelihood" in says[-0.2, -0.1]
+    assert "level with the best: negative log-likelihood" in says[-0.1, 0.1]
+    assert "behind the best beyond chance: negative log-likelihood" in says[0.1, 0.2]
+    marked = doubt.interval_table(doubt_of(-0.2, -0.1), ["classification"]).groups[0].rows[0]
+    assert marked.best == {4}
+    assert marked.cells[-1] == "−0.150 (−0.200 to −0.100)"
+    assert not doubt.interval_table(doubt_of(0.1, 0.2), ["classification"]).groups[0].rows[0].best

@@ -23,6 +23,7 @@ __all__ = [
     "headline",
     "margin",
     "neighbour_finding",
+    "ngram_kinds",
     "share",
     "standfirst",
     "task_name",
@@ -218,6 +219,12 @@ def neighbour_finding(trained: NDArray[np.float64], frozen: NDArray[np.float64],
         f"Of a review's {NEIGHBOURS} nearest neighbours, {share(before, 0)} share its star on the frozen "
         f"encoder's map and {share(after, 0)} on the trained head's; by chance it would be {share(chance, 0)}."
     )
+
+
+def ngram_kinds(settings: Mapping[str, Any]) -> str:
+    """Name the n-grams beside the head, or ""."""
+    kinds = [f"{what} up to {settings[what]}" for what in ("characters", "words") if settings[what]]
+    return ", ".join(kinds)
 
 
 def exact_stars(rating: int) -> str:

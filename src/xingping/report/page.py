@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from xingping.artifacts import atomic_path
 from xingping.fonts import subset_woff2
-from xingping.report import content, figures
+from xingping.report import content, doubt, figures
 from xingping.report.case_study import CaseStudy, make_case_study
 from xingping.report.figures import FigureFolder
 from xingping.report.films import find_films
@@ -25,6 +25,9 @@ __all__ = ["write_report"]
 
 HAN_RUN = re.compile("([⺀-\U0003ffff]+)")
 """Han characters, kana, and full-width punctuation."""
+
+SUSPECTS = 8
+"""Reviews shown whose star is suspect."""
 
 ASCII = frozenset(map(chr, range(0x20, 0x7F)))
 """Beyond it, a Chinese font draws much, such as ±, too wide for English text."""
@@ -79,7 +82,8 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
     test = {task: data.metrics["test"][task] for task in data.tasks}
     baselines, films = content.best_first(data.metrics["baselines"]), data.metrics["films"]
     n = test[data.tasks[0]]["n"]
-    decisions = test.get("classification", {}).get("decisions")
+    decided = next((task for task in data.tasks if "decisions" in test[task]), None)
+    decisions = test[decided]["decisions"] if decided else None
     tested = data.projection.take(data.projection.is_test)
     return {
         "record": data.record,
@@ -94,7 +98,8 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
         "metrics": metrics_table(
             test, baselines, PUBLISHED, PUBLISHED_ON, f"Measures on {content.count(n, 'test review')}"
         ),
-        "decisions": decision_table(decisions) if decisions else None,
+        "decided": content.task_name(decided) if decided else "",
+        "decisions": decision_table(decided, decisions) if decided and decisions else None,
         "decision_finding": content.decision_finding(decisions) if decisions else "",
         "charts": {
             task: figures.task_charts(folder, "", task, measures["confusion"]) for task, measures in test.items()
@@ -112,7 +117,26 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
         "studies": studies,
         "splits": split_table(data.summary["splits"]),
         "split_chart": figures.split_chart(folder, data.summary["splits"]),
+        "ngrams": content.ngram_kinds(data.record["settings"]["ngrams"]),
+        **_doubt(data),
         "seconds": sum(stage["seconds"] for stage in data.record["stages"].values()),
+    }
+
+
+def _doubt(data: RunData) -> dict[str, Any]:
+    """Return what the section on doubt shows."""
+    metrics, first = data.metrics, data.tasks[0]
+    believed = next((task for task in data.tasks if task in metrics["prediction_sets"]), None)
+    return {
+        "lead_finding": doubt.lead_finding(metrics, first),
+        "intervals": doubt.interval_table(metrics, data.tasks),
+        "set_finding": doubt.set_finding(metrics["prediction_sets"][believed]) if believed else "",
+        "ceiling_finding": doubt.ceiling_finding(metrics["ceiling"]),
+        "slices": doubt.slice_table(metrics["slices"], data.tasks),
+        "behaviour": doubt.behaviour_table(metrics["behaviour"]),
+        "behaviour_finding": doubt.behaviour_finding(metrics["behaviour"]),
+        "suspects": data.suspects(SUSPECTS),
+        "suspect_count": (metrics["suspect_labels"] or {"n": 0})["n"],
     }
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from xingping.artifacts import RunDirectory, read_json
 from xingping.errors import RunDirectoryError
 
-__all__ = ["TASKS", "FilmReviews", "Projection", "RunData"]
+__all__ = ["TASKS", "FilmReviews", "Projection", "RunData", "Suspect"]
 
-TASKS = ("classification", "regression")
+TASKS = ("classification", "ordinal", "regression")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,16 @@ class FilmReviews:
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """A test review whose star its text contradicts, and the rating that the model expects."""
+
+    text: str
+    film: str
+    rating: int
+    expected: float
+
+
+@dataclass(frozen=True)
 class RunData:
     """What a run left on disk, read.
 
@@ -119,17 +129,30 @@ class RunData:
 
     @property
     def tasks(self) -> Sequence[str]:
-        """The tasks that were evaluated, classification first."""
+        """The tasks that were evaluated, those with probabilities first."""
         return [task for task in TASKS if task in self.metrics["test"]]
+
+    def suspects(self, most: int) -> list[Suspect]:
+        """Read the test reviews with the most suspect stars, the worst first."""
+        path = self.path / "predictions.parquet"
+        table = _read_table(path, filters=[("suspect_rank", "<=", most)]) if self.metrics["suspect_labels"] else None
+        if table is None or not table.num_rows:
+            return []
+        table = table.sort_by("suspect_rank")
+        rows = table["row"].to_pylist()
+        texts = _read_table(self.path / "reviews.parquet", columns=["row", "text"], filters=[("row", "in", rows)])
+        by_row = dict(zip(texts["row"].to_pylist(), texts["text"].to_pylist(), strict=True))
+        task = next(task for task in self.tasks if "nll" in self.metrics["test"][task])
+        columns = (table[name].to_pylist() for name in ("film", "rating", f"{task}_expected"))
+        return [Suspect(by_row[row], *values) for row, *values in zip(rows, *columns, strict=True)]
 
     def film_reviews(self, film: str) -> FilmReviews:
         """Read the words and stars of one film's reviews."""
-        table = _read_table(self.path / "reviews.parquet", columns=["words", "rating"], film=film)
+        table = _read_table(self.path / "reviews.parquet", columns=["words", "rating"], filters=[("film", "=", film)])
         return FilmReviews(table["words"].to_pylist(), table["rating"].to_pylist())
 
 
-def _read_table(path: Path, columns: list[str] | None = None, film: str | None = None) -> pa.Table:
-    filters = None if film is None else [("film", "=", film)]
+def _read_table(path: Path, columns: list[str] | None = None, filters: list[Any] | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns, filters=filters)
     except (OSError, pa.ArrowInvalid) as error:

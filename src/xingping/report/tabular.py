@@ -7,7 +7,7 @@ from typing import Any
 from xingping.report import content
 from xingping.report.content import Measures, share
 
-__all__ = ["Column", "Group", "Row", "Table", "decision_table", "film_table", "metrics_table", "split_table"]
+__all__ = ["MISSING", "Column", "Group", "Row", "Table", "decision_table", "film_table", "metrics_table", "split_table"]
 
 MOST_FILMS = 30
 MISSING = "–"
@@ -15,10 +15,11 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column's short heading and what it means."""
+    """A column's short heading and what it means; `text` where its cells are prose and not figures."""
 
     heading: str
     meaning: str = ""
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,11 @@ def metrics_table(
     return Table(caption, "Model", columns, [group for group in groups if group.rows])
 
 
-def decision_table(decisions: Mapping[str, Measures]) -> Table:
+def decision_table(task: str, decisions: Mapping[str, Measures]) -> Table:
     """Return the measures of the same probabilities by each decision rule."""
     measures = MEASURES[:6]
     rows = _rows(decisions, measures, _best(list(decisions.values()), measures))
-    caption = "The classification head's probabilities, turned into one star in four ways"
+    caption = f"The {content.task_name(task)}'s probabilities, turned into one star in four ways"
     return Table(caption, "Rule", [measure.column for measure in measures], [Group("", rows)])
 
 
