@@ -59,6 +59,7 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         penalty: float = 0.003,
         hidden_dim: int = 256,
         dropout: float = 0.5,
+        members: int = HeadSettings().members,
         epochs: int = 8,
         patience: int = 2,
         batch_size: int = 64,
@@ -81,6 +82,7 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         self.penalty = penalty
         self.hidden_dim = hidden_dim
         self.dropout = dropout
+        self.members = members
         self.epochs = epochs
         self.patience = patience
         self.batch_size = batch_size
@@ -194,7 +196,7 @@ class RatingClassifier(ClassifierMixin, _RatingEstimator):  # type: ignore[misc]
         As `FrozenEncoder.load` takes them; `layers` None means the encoder's best.
     feature_dtype
         `fp16` or `int8`, in the feature store.
-    pooling, n_hops, attention_dim, penalty, hidden_dim, dropout
+    pooling, n_hops, attention_dim, penalty, hidden_dim, dropout, members
         The head (`config.HeadSettings`).
     epochs, patience, batch_size, learning_rate, weight_decay
         Its training (`config.TrainingSettings`).

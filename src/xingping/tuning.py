@@ -78,7 +78,7 @@ def tune_head(
     train, valid
         The two splits.
     head, training
-        Where the search begins; what is not searched stays as it is here.
+        Where the search begins; what is not searched stays as it is here. Heads of several members are tried with one.
     seed
         Of the search and of every training.
     seconds
@@ -108,6 +108,7 @@ def tune_head(
 
     def objective(trial: optuna.Trial) -> float:
         tried_head, tried_training = _settings(trial, head, training, train.n_layers)
+        tried_head = tried_head.model_copy(update={"members": 1})  # what is best for one is best for several
         best = float("inf")
 
         def on_epoch(epoch: Epoch) -> None:
