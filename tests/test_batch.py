@@ -95,3 +95,25 @@ def test_an_unseen_file_is_measured_with_every_model(trained_run, tmp_path, isol
     assert measures["classification"]["n"] == 10
     assert measures["classification"]["accuracy"] > 0.8
     assert "decisions" in measures["classification"]
+
+
+def test_films_get_a_mean_with_an_interval(predictor, tmp_path):
+    several = (("甲", BAD, 8), ("=乙", GOOD, 12))
+    rows = [{"电影": film, "评论": f"{i}{word}看过"} for film, word, n in several for i in range(n)]
+    rows += [{"电影": "", "评论": GOOD}, {"电影": "丙", "评论": ""}]
+    source = write_csv(tmp_path / "in.csv", rows)
+    predict_file(predictor, source, tmp_path / "out.csv", films=tmp_path / "films.csv")
+    films = read_csv(tmp_path / "films.csv")
+    assert [(row["film"], row["reviews"]) for row in films] == [("'=乙", "12"), ("甲", "8")]
+    rated = read_csv(tmp_path / "out.csv")
+    for row, first, last in ((films[0], 8, 20), (films[1], 0, 8)):
+        expected = [float(one["predicted_expected"]) for one in rated[first:last]]
+        mean = sum(expected) / len(expected) + predictor.film_means.bias
+        assert float(row["mean"]) == pytest.approx(min(5, max(1, mean)), abs=1e-3)
+        assert 1 <= float(row["low"]) <= float(row["mean"]) <= float(row["high"]) <= 5
+
+
+def test_films_need_a_column_of_films(predictor, tmp_path):
+    with pytest.raises(InputError, match="--movie-column"):
+        predict_file(predictor, write_csv(tmp_path / "in.csv"), tmp_path / "out.csv", films=tmp_path / "films.csv")
+    assert list(tmp_path.iterdir()) == [tmp_path / "in.csv"]

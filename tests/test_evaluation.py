@@ -3,11 +3,13 @@ import pyarrow as pa
 import pytest
 
 from toy import planted_reviews
+from xingping.calibration import FilmMeans
 from xingping.evaluation import (
     Answers,
     BaselineData,
     baseline_answers,
     evaluate_answers,
+    evaluate_film_means,
     evaluate_films,
     evaluate_slices,
     measure_doubt,
@@ -97,3 +99,13 @@ def test_baselines_see_only_the_training_reviews():
     }  # fmt: skip
     assert len(set(answers["majority"].rating.tolist())) == 1
     assert (answers["char_ngram"].rating == true).mean() > 0.9
+
+
+def test_film_means_are_beside_the_true_ones():
+    film = np.array(["甲", "乙", "甲", "", "甲"], dtype=object)
+    means = FilmMeans(bias=0.1, within=0.0, between=0.01, films=5)
+    measured = evaluate_film_means(film, np.array([5, 1, 4, 3, 3]), np.array([4.0, 3.0, 4.0, 1.0, 3.7]), means)
+    assert list(measured["films"]) == ["甲", "乙"]
+    wanted = {"n": 3, "true": 4.0, "predicted": 4.0, "low": 3.804, "high": 4.196}
+    assert measured["films"]["甲"] == pytest.approx(wanted)
+    assert measured["coverage"] == 0.5  # 乙 is predicted 3.1

@@ -260,7 +260,8 @@ def test_head_without_attention_is_not_shaded_and_data_without_films_has_no_film
     make_run(tmp_path, tasks=("classification",), attention=False)
     for name in ("data_summary.json", "metrics.json"):
         held = json.loads((tmp_path / name).read_text(encoding="utf-8"))
-        write_json(tmp_path / name, {**held, "films": {}})
+        nothing = {"classification": {"films": {}, "coverage": None}}
+        write_json(tmp_path / name, {**held, "films": {}, "film_means": nothing})
     page = Page(write_report(tmp_path, []).read_text(encoding="utf-8"))
     assert "This head pools without attention, so no words are shaded." in page.words
     assert "much attention" not in page.words

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xingping.artifacts import atomic_path
+from xingping.calibration import FilmMeans
 from xingping.config import ColumnSettings, Task
-from xingping.errors import OutputError, RunDirectoryError
+from xingping.errors import InputError, OutputError, RunDirectoryError
 from xingping.evaluation import Answers, evaluate_answers
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.predictor import RatingPredictor, Ratings
@@ -61,6 +62,7 @@ def predict_file(
     target: Path,
     columns: ColumnSettings | None = None,
     *,
+    films: Path | None = None,
     rate: Rate | None = None,
     progress: Progress | None = None,
 ) -> FileSummary:
@@ -80,7 +82,10 @@ def predict_file(
         .csv, .tsv, .jsonl or .parquet; the text formats also as .gz. In CSV and TSV a cell that a spreadsheet
         would run as a formula gets an apostrophe in front.
     columns
-        Only the text column counts.
+        Only those of the text and the film count.
+    films
+        Where the mean rating of each film is written: `film, reviews, mean, low, high`, the last two the ends of an
+        interval of 95 % for the mean that the authors of these reviews would give; the most reviewed film first.
     rate
         Rates the texts in the place of the predictor, which then only cleans them.
     progress
@@ -89,15 +94,17 @@ def predict_file(
     Raises
     ------
     InputError
-        The source cannot be read, or has no column of texts.
+        The source cannot be read, or has no column of texts, or of films where they are wanted.
     OutputError
-        The target cannot be written, or its format is unknown.
+        A target cannot be written, or its format is unknown.
     """
     progress = progress or Silent()
-    suffix = _format(target)
+    suffix, films_suffix = _format(target), films and _format(films)
     raw = read_table(source)
-    names = raw.table.column_names
-    text_column = str(find_columns(names, columns or ColumnSettings(), source).text)
+    found = find_columns(raw.table.column_names, columns or ColumnSettings(), source)
+    if films is not None and found.movie is None:
+        raise InputError(f"{source} has no column of films that is recognised; name it with --movie-column")
+    text_column = str(found.text)
     table, notes = _with_bad_lines(raw, text_column)
     texts = [text or "" for text in table[text_column].to_pylist()]
     cleaned = predictor.clean(texts)
@@ -106,6 +113,9 @@ def predict_file(
     wanted = [text for text, ok in zip(texts, rated, strict=True) if ok]
     with progress.bar("predict", len(set(wanted)), "texts") as advance:
         ratings = (rate or predictor.predict)(wanted, progress=advance)
+    if films is not None and films_suffix is not None:
+        of_film = [name or "" for name, ok in zip(table[found.movie].to_pylist(), rated, strict=True) if ok]
+        _write(_film_table(predictor.film_means, of_film, ratings), films, films_suffix)
     if raw.format == "parquet":
         table = pq.read_table(source)  # with the columns' own types
     for name, values in _added_columns(ratings, rated).items():
@@ -148,6 +158,21 @@ def evaluate_file(
         predictor.task: evaluate_answers(true, Answers.of(predictor.predict_features(features, texts)))
         for predictor in predictors
     }
+
+
+def _film_table(means: FilmMeans, film: Sequence[str], ratings: Ratings) -> pa.Table:
+    """Return the mean rating of each film with its interval."""
+    names, codes, counts = np.unique(np.array([name.strip() for name in film], str), return_inverse=True,
+                                     return_counts=True)  # fmt: skip
+    rows = []
+    for index in np.lexsort((names, -counts)):
+        if names[index]:
+            mean, low, high = means.interval(ratings.expected[codes == index])
+            rows.append((str(names[index]), int(counts[index]), round(mean, 4), round(low, 4), round(high, 4)))
+    kinds = (pa.string(), pa.int64(), pa.float64(), pa.float64(), pa.float64())
+    columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    return pa.Table.from_arrays(arrays, names=["film", "reviews", "mean", "low", "high"])
 
 
 def _stored_features(predictor: RatingPredictor, texts: list[str], progress: Progress) -> StoredFeatures:

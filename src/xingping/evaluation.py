@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xingping.baselines import FastTextBaseline, MajorityBaseline, MeanFeaturesBaseline, NgramBaseline
+from xingping.calibration import FilmMeans
 from xingping.intervals import Bootstrap, review_values
 from xingping.metrics import decide, rating_metrics
 from xingping.predictor import Ratings
@@ -19,6 +20,7 @@ __all__ = [
     "BaselineData",
     "baseline_answers",
     "evaluate_answers",
+    "evaluate_film_means",
     "evaluate_films",
     "evaluate_slices",
     "measure_doubt",
@@ -139,6 +141,38 @@ def evaluate_films(
             },
         }
     return result
+
+
+def evaluate_film_means(
+    film: NDArray[np.object_], true: NDArray[np.int64], expected: NDArray[np.float64], means: FilmMeans
+) -> dict[str, Any]:
+    """Return the mean rating of each film as it is and as the model has it, the most reviewed film first.
+
+    Parameters
+    ----------
+    film, true, expected
+        (n,) names, stars and predicted ratings; reviews without a film are left out.
+    means
+        Gives the intervals.
+
+    Returns
+    -------
+    dict
+        `films`: `{film: {"n", "true", "predicted", "low", "high"}}`; `coverage`: the share of films whose true mean
+        lies in its interval of 95 %, None without films.
+    """
+    names, codes, counts = np.unique(film.astype(str), return_inverse=True, return_counts=True)
+    films: dict[str, dict[str, float]] = {}
+    for index in np.lexsort((names, -counts)):
+        if not names[index]:
+            continue
+        where = codes == index
+        mean, low, high = means.interval(expected[where])
+        films[str(names[index])] = {
+            "n": int(counts[index]), "true": float(true[where].mean()), "predicted": mean, "low": low, "high": high
+        }  # fmt: skip
+    held = [known["low"] <= known["true"] <= known["high"] for known in films.values()]
+    return {"films": films, "coverage": sum(held) / len(held) if held else None}
 
 
 def measure_doubt(

@@ -265,6 +265,19 @@ class RatingPredictor:
                 )
         return self._encoder
 
+    @property
+    def film_means(self) -> FilmMeans:
+        """How a film's mean rating follows from predictions, with an interval.
+
+        Raises
+        ------
+        RunDirectoryError
+            The model has not learned from a validation split.
+        """
+        if self.card.calibration is None:
+            raise RunDirectoryError("this model has seen no validation split, which says how far means can be trusted")
+        return self.card.calibration.films
+
     def clean(self, texts: Sequence[str]) -> list[str]:
         """Clean texts as the training texts were.
 

@@ -22,6 +22,7 @@ from xingping.evaluation import (
     BaselineData,
     baseline_answers,
     evaluate_answers,
+    evaluate_film_means,
     evaluate_films,
     evaluate_slices,
     measure_doubt,
@@ -238,6 +239,10 @@ class StageWork:
                 "suspect_labels": None if suspects is None else {"n": len(suspects), "of": len(true)},
                 "behaviour": run_behaviour_tests(lambda texts: first.predict(texts).expected, texts[:CHANGED_REVIEWS]),
                 "films": evaluate_films(films, true, models, baselines),
+                "film_means": {
+                    task: evaluate_film_means(films, true, ratings[task].expected, each.film_means)
+                    for task, each in predictors.items()
+                },
             },
         )
         predictions = predictions_table(test, models, baselines)

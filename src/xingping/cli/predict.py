@@ -24,8 +24,13 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", help="Table to write: .csv, .tsv, .jsonl or .parquet, the first three also .gz."),
 ]
+Films = Annotated[
+    Path | None,
+    typer.Option("--films", help="Table to write beside it: each film's mean rating and its 95 % interval."),
+]
 TaskOption = Annotated[
-    str | None, typer.Option("--task", help="classification or regression; the first trained one without it.")
+    str | None,
+    typer.Option("--task", help="classification, regression or ordinal; the first trained one without it."),
 ]
 
 
@@ -38,6 +43,7 @@ def command(
     texts: Texts = None,
     source: Input = None,
     target: Output = None,
+    films: Films = None,
     task: TaskOption = None,
     quiet: Quiet = False,
 ) -> None:
@@ -45,6 +51,8 @@ def command(
     if bool(texts) == (source is not None) or (source is None) != (target is None):
         raise typer.BadParameter("give either texts, or both --input and --output")
     if source is None or target is None:
+        if films is not None:
+            raise typer.BadParameter("--films is of a table; give --input and --output")
         if engine.engine == "ray":
             raise typer.BadParameter("--engine ray rates tables; give --input and --output")
         from xingping.predictor import RatingPredictor
@@ -55,13 +63,15 @@ def command(
     if engine.engine == "ray":
         from xingping.scale import predict_on_ray
 
-        summary = predict_on_ray(run, source, target, columns, task=parse_task(task), engine=engine, progress=progress)
+        summary = predict_on_ray(
+            run, source, target, columns, films=films, task=parse_task(task), engine=engine, progress=progress
+        )
     else:
         from xingping.batch import predict_file
         from xingping.predictor import RatingPredictor
 
         predictor = RatingPredictor.load(run, task=parse_task(task))
-        summary = predict_file(predictor, source, target, columns, progress=progress)
+        summary = predict_file(predictor, source, target, columns, films=films, progress=progress)
     if not quiet:
         left = f", {summary.unrated:,} without text left unrated" if summary.unrated else ""
         print(f"{summary.rows:,} rows written to {target}{left}")

@@ -20,6 +20,7 @@ __all__ = [
     "decision_finding",
     "distribution_finding",
     "exact_stars",
+    "film_finding",
     "headline",
     "margin",
     "neighbour_finding",
@@ -187,6 +188,18 @@ def decision_finding(decisions: Mapping[str, Measures]) -> str:
         f"Best for exact stars here: {exact} ({share(decisions[exact]['accuracy'])}). Best within one star: "
         f"{near} ({share(decisions[near]['accuracy_within_one'])}). Smallest mean error: "
         f"{error} ({decisions[error]['mae']:.3f} stars)."
+    )
+
+
+def film_finding(means: Mapping[str, Any]) -> str:
+    """Say how well the means of films are told from texts alone; "" without films."""
+    films = means["films"]
+    if not films:
+        return ""
+    errors = [abs(film["predicted"] - film["true"]) for film in films.values()]
+    return (
+        f"The predicted mean is {sum(errors) / len(errors):.2f} stars off on average, and the true one lies in its "
+        f"interval for {share(means['coverage'], 0)} of {count(len(films), 'film')}."
     )
 
 

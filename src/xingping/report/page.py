@@ -84,6 +84,7 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
     n = test[data.tasks[0]]["n"]
     decided = next((task for task in data.tasks if "decisions" in test[task]), None)
     decisions = test[decided]["decisions"] if decided else None
+    means = data.metrics["film_means"][data.tasks[0]]
     tested = data.projection.take(data.projection.is_test)
     return {
         "record": data.record,
@@ -110,7 +111,8 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
         "test_reviews": n,
         "baseline_note": content.baseline_note(data.metrics["baselines_trained_on"]),
         "neighbour_finding": content.neighbour_finding(tested.trained, tested.frozen, tested.ratings),
-        "film_table": film_table(films, data.tasks) if len(films) > 1 else None,
+        "film_table": film_table(films, means["films"], data.tasks) if len(films) > 1 else None,
+        "film_finding": content.film_finding(means),
         "film_count": len(films),
         "highlights": highlights(data.explanations["overall"]),
         "attends": _attends(data.explanations),

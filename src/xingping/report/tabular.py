@@ -128,17 +128,37 @@ def split_table(splits: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table("Size of the splits, and the shares of their stars", "Split", columns, [Group("", rows)])
 
 
-def film_table(films: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -> Table:
-    """Return both shares of each task's head and of the best baseline, for the films with most test reviews."""
+def film_table(
+    films: Mapping[str, Mapping[str, Any]], means: Mapping[str, Mapping[str, float]], tasks: Sequence[str]
+) -> Table:
+    """Return the mean rating of the films with most test reviews, and both shares of each head and the best baseline.
+
+    Parameters
+    ----------
+    films
+        `films` of `metrics.json`.
+    means
+        `film_means` of the first task.
+    tasks
+        Which.
+    """
     most = sorted(films, key=lambda film: (-films[film]["n"], film))[:MOST_FILMS]
     rows = []
     for film in most:
         measured = films[film]
         contenders = [[measured["test"][task]] if task in measured["test"] else [] for task in tasks]
         contenders.append(list(measured["baselines"].values()))
-        rows.append(Row(film, [f"{measured['n']:,}", *map(_both_shares, contenders)]))
-    columns = [Column(name) for name in ("Test reviews", *map(str.capitalize, tasks), "Best baseline")]
-    caption = "Per cent given their exact star / within one star"
+        mean = means[film]
+        predicted = f"{mean['predicted']:.2f} ({mean['low']:.2f} to {mean['high']:.2f})"
+        cells = [f"{measured['n']:,}", f"{mean['true']:.2f}", predicted]
+        rows.append(Row(film, [*cells, *map(_both_shares, contenders)]))
+    columns = [
+        Column("Test reviews"),
+        Column("Mean", "Mean rating of the test reviews, in stars"),
+        Column("Predicted", "The same from the texts alone, with its 95% interval"),
+        *(Column(name) for name in (*map(str.capitalize, tasks), "Best baseline")),
+    ]
+    caption = "Mean rating, true and predicted; per cent given their exact star / within one star"
     return Table(caption, "Film", columns, [Group("", rows)])
 
 

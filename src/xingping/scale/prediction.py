@@ -23,6 +23,7 @@ def predict_on_ray(
     target: Path,
     columns: ColumnSettings | None = None,
     *,
+    films: Path | None = None,
     task: Task | None = None,
     engine: EngineSettings,
     progress: Progress | None = None,
@@ -36,7 +37,7 @@ def predict_on_ray(
     ----------
     run
         A model bundle or a run directory, where all nodes see it.
-    source, target, columns
+    source, target, columns, films
         As `predict_file` takes them.
     task
         Which model of a run directory; by default classification where there is one.
@@ -52,7 +53,7 @@ def predict_on_ray(
     """
     predictor = RatingPredictor.load(run, task=task)
     rate = partial(_rate, predictor, run.resolve(), task, engine)
-    return predict_file(predictor, source, target, columns, rate=rate, progress=progress)
+    return predict_file(predictor, source, target, columns, films=films, rate=rate, progress=progress)
 
 
 def _rate(
