@@ -121,8 +121,8 @@ def ceiling_finding(ceiling: Mapping[str, Any]) -> str:
         f"{content.count(ceiling['texts'], 'text')}. Two authors of one text gave the same star in "
         f"{share(ceiling['agreement'])} of the pairs, and stars at most one apart in "
         f"{share(ceiling['agreement_within_one'])}. On these reviews, mostly short, no model that sees the text alone "
-        f"can name more than {share(ceiling['best'])} of the exact stars, or {share(ceiling['best_within_one'])} within "
-        "one."
+        f"can name more than {share(ceiling['best'])} of the exact stars, or {share(ceiling['best_within_one'])} "
+        "within one."
     )
 
 
