@@ -17,8 +17,9 @@ ORDER = [
     "summary", "workers", "spilling", "portions", "intake", "row_groups", "preparation", "texts", "prepared",
     "encoders", "word_pooling", "features", "batches", "epochs", "pooling", "outputs", "heads", "losses", "metrics",
     "scoring", "ngrams", "calibration", "predictor", "ranks", "checkpoints", "schedule", "training", "tuning",
-    "estimators", "baselines", "intervals", "slices", "label_noise", "behaviour", "evaluation", "explanation",
-    "vocabulary", "projection", "fonts", "plots", "report", "batch", "scale", "stages", "pipeline", "cli",
+    "estimators", "baselines", "intervals", "slices", "label_noise", "behaviour", "evaluation", "comparing",
+    "explanation", "vocabulary", "projection", "fonts", "plots", "report", "batch", "scale", "stages", "pipeline",
+    "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -9,7 +9,19 @@ import pytest
 from toy import BAD, GOOD
 from xingping.cli import app, run_command
 
-COMMANDS = ["doctor", "encode", "evaluate", "explain", "predict", "prepare", "report", "run", "train", "tune"]
+COMMANDS = [
+    "compare",
+    "doctor",
+    "encode",
+    "evaluate",
+    "explain",
+    "predict",
+    "prepare",
+    "report",
+    "run",
+    "train",
+    "tune",
+]
 
 
 def ratings_csv(*rows, header="film,user,rating,text"):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from xingping.cli import doctor, encode, evaluate, explain, predict, prepare, report, run, train, tune
+from xingping.cli import compare, doctor, encode, evaluate, explain, predict, prepare, report, run, train, tune
 from xingping.errors import UsageError, XingpingError
 
 __all__ = ["app", "main"]
@@ -43,7 +43,7 @@ def _main(
     """Star ratings from Chinese reviews: frozen BERT features, a self-attention head, and a report."""
 
 
-for _module in (run, prepare, encode, train, tune, evaluate, report, predict, explain, doctor):
+for _module in (run, prepare, encode, train, tune, evaluate, report, compare, predict, explain, doctor):
     app.command()(_module.command)
     app.registered_commands[-1].name = _module.__name__.rsplit(".", 1)[-1]
 
