@@ -99,7 +99,7 @@ def predict_file(
         A target cannot be written, or its format is unknown.
     """
     progress = progress or Silent()
-    suffix, films_suffix = _format(target), films and _format(films)
+    suffix, films_suffix = _format(target), None if films is None else _format(films)
     raw = read_table(source)
     found = find_columns(raw.table.column_names, columns or ColumnSettings(), source)
     if films is not None and found.movie is None:

@@ -220,8 +220,8 @@ class RatingHead(nn.Module):
         self, random: np.random.BitGenerator, batch: int, dtype: torch.dtype = torch.float32
     ) -> DropoutMasks:
         """Draw what dropout keeps of a batch before the hidden layer, in the type of the batch, and after it."""
-        hidden = self._member().hidden
-        widths = (len(self.members) * hidden.in_features, len(self.members) * hidden.out_features)
+        layer = self._member().hidden
+        widths = (len(self.members) * layer.in_features, len(self.members) * layer.out_features)
         drawn = np.asarray(random.random_raw(-(-batch * sum(widths) // 4)), dtype="<u8").view("<u2")
         kept = (drawn[: batch * sum(widths)] < self.kept_levels).reshape(batch, -1)
         pooled, hidden = np.split(kept, [widths[0]], axis=1)

@@ -133,10 +133,8 @@ class Bootstrap:
 
 def _figure(measure: str, means: Floats) -> Floats:
     """Return a measure, (draws,), of the means of its columns, (draws, columns)."""
-    if measure == "ece":
-        return np.abs(means).sum(axis=1)
-    figure: Floats = np.sqrt(means[:, 0]) if measure == "rmse" else means[:, 0]
-    return figure
+    figure: Floats = np.abs(means).sum(axis=1) if measure == "ece" else means[:, 0]
+    return np.sqrt(figure) if measure == "rmse" else figure
 
 
 def _ends(value: float, draws: Floats) -> dict[str, float]:

@@ -36,7 +36,8 @@ def head_outputs(head: RatingHead, features: StoredFeatures) -> Iterator[tuple[N
     for indices, batch in load_portions(rating_order(features, BATCH_SIZE), load, features, ahead=ahead):
         with torch.inference_mode():
             output: HeadOutput = head(batch.to(device))
-            yield indices, HeadOutput(*(None if part is None else part.cpu() for part in output))
+            attention = None if output.attention is None else output.attention.cpu()
+            yield indices, HeadOutput(output.scores.cpu(), output.vector.cpu(), attention)
 
 
 def head_scores(head: RatingHead, features: StoredFeatures) -> NDArray[np.float32]:

@@ -82,21 +82,15 @@ def interval_table(doubt: Mapping[str, Any], tasks: Sequence[str]) -> Table:
 
 def lead_finding(doubt: Mapping[str, Any], task: str) -> str:
     """Say for which measures a task's lead over the best baseline is beyond chance."""
-    ahead, level, behind = [], [], []
+    verdicts: dict[int, list[str]] = {1: [], 0: [], -1: []}
     for measure, meaning in MEASURES.items():
         best = _best_baseline(doubt, task, measure)
         if best is None:
             continue
         difference = doubt["differences"]["reviews"][task][best][measure]
-        verdict = _verdict(measure, difference)
-        name = meaning.partition(",")[0].partition(" (")[0].lower()
-        (ahead if verdict > 0 else behind if verdict < 0 else level).append(name)
-    parts = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (("ahead of every baseline beyond chance", ahead), ("level with the best", level),
-                            ("behind the best beyond chance", behind))
-        if names
-    ]  # fmt: skip
+        verdicts[_verdict(measure, difference)].append(meaning.partition(",")[0].partition(" (")[0].lower())
+    called = {1: "ahead of every baseline beyond chance", 0: "level with the best", -1: "behind the best beyond chance"}
+    parts = [f"{called[verdict]}: {', '.join(names)}" for verdict, names in verdicts.items() if names]
     return f"The {content.task_name(task)} is {'; '.join(parts)}." if parts else ""
 
 
@@ -177,15 +171,15 @@ def behaviour_finding(behaviour: Sequence[Mapping[str, Any]]) -> str:
 
 def _best_baseline(doubt: Mapping[str, Any], task: str, measure: str) -> str | None:
     """Return the baseline with the best value; that which is calibrated for knowing nothing does not count for it."""
-    rivals = {
+    rivals: dict[str, float] = {
         name: doubt["intervals"]["reviews"][name][measure]["value"]
         for name, measures in doubt["differences"]["reviews"][task].items()
         if measure in measures and not (measure == "ece" and name == CALIBRATED_BY_SHARES)
     }
     if not rivals:
         return None
-    choose = max if measure in HIGHER_IS_BETTER else min
-    return choose(rivals, key=lambda name: rivals[name])
+    sign = 1 if measure in HIGHER_IS_BETTER else -1
+    return max(rivals, key=lambda name: sign * rivals[name])
 
 
 def _verdict(measure: str, difference: Measures) -> int:
