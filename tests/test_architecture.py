@@ -18,8 +18,8 @@ ORDER = [
     "encoders", "word_pooling", "features", "batches", "epochs", "pooling", "outputs", "heads", "losses", "metrics",
     "scoring", "ngrams", "calibration", "predictor", "ranks", "checkpoints", "schedule", "training", "tuning",
     "estimators", "baselines", "intervals", "slices", "label_noise", "behaviour", "evaluation", "comparing",
-    "explanation", "vocabulary", "projection", "fonts", "plots", "report", "batch", "scale", "stages", "pipeline",
-    "cli",
+    "explanation", "vocabulary", "projection", "fonts", "plots", "report", "table_writer", "batch", "scale", "stages",
+    "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -68,6 +68,113 @@ def test_parquet_keeps_its_types(predictor, tmp_path):
     assert out["predicted_rating"].to_pylist() == [5, None, 1]
 
 
+@pytest.fixture
+def small_portions(monkeypatch):
+    """Files are gone through in many portions."""
+    monkeypatch.setattr("xingping.delimited.CHUNK", 256)
+    monkeypatch.setattr("xingping.tables.BATCH", 5)
+    monkeypatch.setattr("xingping.batch.BATCH", 5)
+
+
+def many_rows(n=60):
+    return [{"id": str(i), "评论": f"第{i}次{GOOD if i % 3 else BAD}看过", "电影": f"片{i % 4}"} for i in range(n)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_portions_give_what_the_whole_file_gives(predictor, tmp_path, suffix, monkeypatch):
+    source = tmp_path / f"in{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(many_rows()), source)
+    elif suffix == ".csv":
+        write_csv(source, many_rows())
+    else:
+        rows = [row | ({"late": "x"} if int(row["id"]) > 50 else {}) for row in many_rows()]
+        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    predict_file(predictor, source, tmp_path / "whole.csv")
+    monkeypatch.setattr("xingping.delimited.CHUNK", 256)
+    monkeypatch.setattr("xingping.tables.BATCH", 5)
+    monkeypatch.setattr("xingping.batch.BATCH", 5)
+    predict_file(predictor, source, tmp_path / "portions.csv")
+    assert (tmp_path / "portions.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert [row["id"] for row in read_csv(tmp_path / "portions.csv")] == [str(i) for i in range(60)]
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_an_interrupted_prediction_goes_on_where_it_was(predictor, tmp_path):
+    source = write_csv(tmp_path / "in.csv", many_rows())
+    predict_file(predictor, source, tmp_path / "whole.csv", films=tmp_path / "whole-films.csv")
+    calls = []
+
+    def rate(texts, *, progress=None):
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        calls.append(texts)
+        return predictor.predict(texts)
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(predictor, source, tmp_path / "out.csv", rate=rate)
+    assert not (tmp_path / "out.csv").exists()
+    again = []
+
+    def rest(texts, *, progress=None):
+        again.append(texts)
+        return predictor.predict(texts)
+
+    summary = predict_file(predictor, source, tmp_path / "out.csv", rate=rest, films=tmp_path / "films.csv")
+    assert summary.rows == 60
+    assert sum(map(len, calls + again)) == 60
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert (tmp_path / "films.csv").read_bytes() == (tmp_path / "whole-films.csv").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_parts_of_another_file_or_model_are_not_taken(predictor, tmp_path):
+    source = write_csv(tmp_path / "in.csv", many_rows())
+
+    def interrupted(texts, *, progress=None):
+        if any("第30次" in text for text in texts):
+            raise KeyboardInterrupt
+        return predictor.predict(texts)
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(predictor, source, tmp_path / "out.csv", rate=interrupted)
+    write_csv(source, [row | {"评论": BAD} for row in many_rows()])
+    predict_file(predictor, source, tmp_path / "out.csv")
+    assert {row["predicted_rating"] for row in read_csv(tmp_path / "out.csv")} == {"1"}
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_unreadable_records_of_later_portions_have_their_lines(predictor, tmp_path):
+    source = tmp_path / "in.csv"
+    lines = ["id,text", *(f"{i},{GOOD}看过" for i in range(40))]
+    lines[31] = "31,a,b,c"
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert predict_file(predictor, source, tmp_path / "out.csv").rows == 40
+    (bad,) = [row for row in read_csv(tmp_path / "out.csv") if row["predicted_note"]]
+    assert (bad["text"], bad["predicted_note"][:9]) == ("31,a,b,c", "line 32: ")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_table_without_rows_keeps_its_columns(predictor, tmp_path, suffix):
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "in.parquet")
+    out = tmp_path / f"out{suffix}"
+    assert predict_file(predictor, tmp_path / "in.parquet", out).rows == 0
+    if suffix == ".csv":
+        assert out.read_text(encoding="utf-8").startswith('"text","predicted_rating","predicted_expected"')
+
+
+def test_nested_columns_are_written_as_json_where_they_must(predictor, tmp_path):
+    table = pa.table({"text": [GOOD], "tags": [["a", "b"]], "at": [{"x": 1}]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    predict_file(predictor, tmp_path / "in.parquet", tmp_path / "out.csv")
+    (row,) = read_csv(tmp_path / "out.csv")
+    assert (json.loads(row["tags"]), json.loads(row["at"])) == (["a", "b"], {"x": 1})
+    predict_file(predictor, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").select(table.column_names).equals(table)
+
+
 def test_json_lines_and_a_second_prediction_over_the_first(predictor, tmp_path):
     predict_file(predictor, write_csv(tmp_path / "in.csv"), tmp_path / "one.jsonl")
     predict_file(predictor, tmp_path / "one.jsonl", tmp_path / "two.jsonl.gz")

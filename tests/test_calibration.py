@@ -114,7 +114,7 @@ def test_a_films_interval_knows_what_its_reviews_share():
     for number in range(60, 90):  # films that were not seen
         predicted = rng.uniform(2, 4, 300)
         truth = (predicted + shared[number]).mean()
-        mean, low, high = means.interval(predicted)
+        mean, low, high = means.interval(float(predicted.mean()), len(predicted))
         assert low < mean < high
         hits += low <= truth <= high
     assert hits >= 26

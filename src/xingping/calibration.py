@@ -214,18 +214,20 @@ class FilmMeans(Settings):
         between = max(0.0, (spread - (k - 1) * within) / scale) if k > 1 else 0.0
         return cls(bias=overall, within=within, between=between, films=k)
 
-    def interval(self, expected: Floats, *, z: float = 1.96) -> tuple[float, float, float]:
+    def interval(self, expected: float, n: int, *, z: float = 1.96) -> tuple[float, float, float]:
         """Return the mean rating of all who reviewed one film, and its 95 % interval.
 
         Parameters
         ----------
         expected
-            (n,) predicted ratings of its reviews, n at least 1, in stars.
+            Mean predicted rating of its reviews, in stars.
+        n
+            How many they are, at least 1.
         z
             Half-width in standard errors.
         """
-        mean = float(expected.mean()) + self.bias
-        half = z * float(np.sqrt(self.within / len(expected) + self.between))
+        mean = expected + self.bias
+        half = z * float(np.sqrt(self.within / n + self.between))
         return (
             float(np.clip(mean, 1, NUM_CLASSES)),
             float(np.clip(mean - half, 1, NUM_CLASSES)),

@@ -167,7 +167,7 @@ def evaluate_film_means(
         if not names[index]:
             continue
         where = codes == index
-        mean, low, high = means.interval(expected[where])
+        mean, low, high = means.interval(float(expected[where].mean()), int(counts[index]))
         films[str(names[index])] = {
             "n": int(counts[index]), "true": float(true[where].mean()), "predicted": mean, "low": low, "high": high
         }  # fmt: skip
