@@ -144,7 +144,7 @@ class _RatedFile:
         """How much there is, and of what."""
         if self.file.source.kind == "parquet":
             return pq.read_metadata(self.file.source.path).num_rows, "rows"
-        return self.file.size, "bytes"
+        return self.file.size - (self.file.layout.start if self.file.layout else 0), "bytes"
 
 
 def _names(file: TableFile) -> list[str]:
