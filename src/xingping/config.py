@@ -41,6 +41,8 @@ Runtime = Literal["auto", "torch", "onnx"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
 FeatureUnit = Literal["token", "word"]
 FeatureDtype = Literal["fp16", "int8"]
+SplitBy = Literal["random", "film", "time", "user", "leave-one-film-out"]
+SplitUnit = Literal["random", "film", "time", "user"]
 
 S = TypeVar("S", bound="Settings")
 T = TypeVar("T")
@@ -105,8 +107,18 @@ class SegmentationSettings(Settings):
 class SplitSettings(Settings):
     """How reviews are divided into train, valid and test."""
 
+    by: SplitBy = Field(
+        "random",
+        description="random, or by whole groups: film, user, time (the newest are test); leave-one-film-out: by film, "
+        "and then a model for each film that has seen only the others.",
+    )
     valid: float = Field(0.1, gt=0, lt=0.5, description="Share of the reviews kept for early stopping.")
     test: float = Field(0.1, gt=0, lt=0.5, description="Share of the reviews kept for the final measurement.")
+
+    @property
+    def unit(self) -> SplitUnit:
+        """What is whole on one side, `random` standing for a text alone."""
+        return "film" if self.by == "leave-one-film-out" else self.by
 
 
 class EncoderSettings(Settings):

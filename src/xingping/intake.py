@@ -169,7 +169,8 @@ class Reading:
 
     def _check(self, sources: Iterable[_Source], columns: ColumnSettings) -> Intake:
         """Check all portions, side by side."""
-        checks = Checks(self.scratch, columns, self.settings.cleaning, self.settings.seed)
+        by_author = self.settings.split.unit == "user"
+        checks = Checks(self.scratch, columns, self.settings.cleaning, self.settings.seed, authors=by_author)
         taken: list[_Source] = []
         portions: list[CheckedPortion] = []
         with self.progress.bar("prepare: read", self.file.size >> 20, "MB") as advance:

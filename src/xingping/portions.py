@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from xingping.checking import check_records
 from xingping.config import CleaningSettings, ColumnSettings
 from xingping.duplicates import row_keys
+from xingping.grouped_splits import author_keys
 from xingping.records import BadLine, Portion, Records
 from xingping.spilling import KeyFile, read_spilled, spill_keys, spill_table
 from xingping.splits import STARS, TEXT_KEY, hash_texts
@@ -62,6 +63,8 @@ class Checks:
         Of the split.
     ten_points
         Whether the stars count to ten.
+    authors
+        Whether the authors decide the split.
     """
 
     folder: Path
@@ -69,6 +72,7 @@ class Checks:
     cleaning: CleaningSettings
     seed: int
     ten_points: bool = False
+    authors: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ class CheckedPortion:
         Files with those kept and rejected; row and line count from the start of the portion.
     row_keys, text_keys
         Files with the keys of those kept; the stratum of a text counts films by their place in `films`.
+    author_keys
+        The same of their authors; None where these do not decide the split.
+    known_authors
+        How many of those kept have one that is known.
     """
 
     start: int
@@ -112,6 +120,8 @@ class CheckedPortion:
     rejects: Path
     row_keys: KeyFile
     text_keys: KeyFile
+    author_keys: KeyFile | None
+    known_authors: int
 
 
 def check_portion(source: Stretch | SpilledPortion, number: int, checks: Checks) -> CheckedPortion:
@@ -137,6 +147,10 @@ def check_portion(source: Stretch | SpilledPortion, number: int, checks: Checks)
     texts["hash"] = hash_texts(table["text"].combine_chunks(), checks.seed)
     texts["stratum"] = films.indices.to_numpy(zero_copy_only=False) * np.int64(STARS) + table["rating"].to_numpy()
     texts["place"] = np.arange(table.num_rows)
+    user = table["user"].combine_chunks()
+    authors = None
+    if checks.authors:
+        authors = spill_keys(checks.folder / f"authors-{number}", author_keys(user, texts, checks.seed), "hash")
     return CheckedPortion(
         start=portion.start,
         stop=portion.stop,
@@ -153,6 +167,8 @@ def check_portion(source: Stretch | SpilledPortion, number: int, checks: Checks)
         rejects=files["rejects"],
         row_keys=spill_keys(files["rows"], row_keys(table), "high"),
         text_keys=spill_keys(files["texts"], texts, "hash"),
+        author_keys=authors,
+        known_authors=pc.sum(pc.not_equal(user, "")).as_py() or 0,
     )
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import psutil
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xingping.artifacts import write_json
 from xingping.config import RunSettings
 from xingping.delimited import CHUNK
+from xingping.division import REPEATED, divide
 from xingping.duplicates import ROW_KEY, find_repeats
 from xingping.errors import InputError, OutputError
 from xingping.intake import Intake, Reading
@@ -28,7 +28,6 @@ from xingping.progress import Progress
 from xingping.reviews import all_rejected, write_rejects
 from xingping.row_groups import ROWS, Piece, cut_row_groups, segment_row_group
 from xingping.spilling import PARTS, read_part, read_spilled, scratch_folder
-from xingping.splits import STARS, TEXT_KEY, divide_texts, film_ranks
 from xingping.summary import Tally
 from xingping.tables import open_table
 from xingping.workers import Workers, cores
@@ -47,9 +46,6 @@ PARQUET: dict[str, Any] = {
 
 WORKER_BYTES = 400 << 20
 """Memory that a worker may need; it is about 250 MB, whatever the file."""
-
-REPEATED = -1
-"""Stands in place of a side for a row that repeats an earlier one."""
 
 
 def prepare(
@@ -108,7 +104,7 @@ def prepare(
                     raise all_rejected(path, intake.rows, next(intake.rejects()))
                 side = _find_repeats(intake)
                 _check_stars(path, intake, side)
-                distinct = _divide(intake, side, settings)
+                division = divide(intake, side, settings, path)
                 tally = _write_reviews(intake, side, settings, scratch, crew, progress)
                 write_rejects(scratch / "rejects.csv", intake.rejects())
                 for name in ("rejects.csv", "reviews.parquet"):
@@ -124,9 +120,12 @@ def prepare(
         "rows_rejected": intake.rejected,
         "rows_duplicate": int((side == REPEATED).sum()),
         "rejected_by_reason": dict(intake.reasons.most_common()),
-        **tally.describe(distinct),
+        **({"split": division.how} if division.how else {}),
+        **tally.describe(division.distinct_texts),
     }
     write_json(folder / "data_summary.json", summary)
+    if division.how:
+        progress.say(f"prepare: {division.sentence()}")
     return summary
 
 
@@ -156,26 +155,6 @@ def _find_repeats(intake: Intake) -> NDArray[np.int8]:
             some["place"] += place
         side[find_repeats(np.concatenate(keys))] = REPEATED
     return side
-
-
-def _divide(intake: Intake, side: NDArray[np.int8], settings: RunSettings) -> list[int]:
-    """Replace the 0 of each row by its side; return how many distinct texts each side has."""
-    names = intake.films
-    ranks = dict(zip(names, film_ranks(pa.array(names, pa.string())).tolist(), strict=True))
-    files = [portion.text_keys for portion in intake.portions]
-    strata = [np.array([ranks[film] * STARS for film in portion.films], np.int64) for portion in intake.portions]
-
-    def part(number: int) -> NDArray[np.void]:
-        keys = read_part(files, number, TEXT_KEY)
-        for some, first, place in zip(keys, strata, intake.places, strict=False):
-            film, star = np.divmod(some["stratum"], STARS)
-            some["stratum"] = first[film] + star
-            some["place"] += place
-        joined = np.concatenate(keys)
-        kept: NDArray[np.void] = joined[side[joined["place"]] != REPEATED]
-        return kept
-
-    return divide_texts(part, PARTS, side, settings.split, seed=settings.seed)
 
 
 def _write_reviews(

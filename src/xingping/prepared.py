@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xingping.errors import RunDirectoryError
-from xingping.splits import SPLITS
+from xingping.splits import SIDES
 from xingping.texts import TextBatches
 
 __all__ = ["PreparedReviews"]
@@ -27,7 +27,7 @@ class PreparedReviews:
     path
         The file.
     split
-        (n,) int8, index in `SPLITS`.
+        (n,) int8, index in `SIDES`.
     rating
         (n,) int8, 1..5.
     film
@@ -60,7 +60,7 @@ class PreparedReviews:
         except (OSError, pa.ArrowInvalid) as error:
             raise RunDirectoryError(f"cannot read {path} ({error}); run the stage prepare again") from error
         split, film = (_encoded(table[name]) for name in ("split", "film"))
-        side = np.array([SPLITS.index(name) for name in split.dictionary.to_pylist()], dtype=np.int8)
+        side = np.array([SIDES.index(name) for name in split.dictionary.to_pylist()], dtype=np.int8)
         return cls(
             path,
             side[split.indices.to_numpy()],
@@ -80,7 +80,7 @@ class PreparedReviews:
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """Return where the reviews of a split are."""
-        return np.flatnonzero(self.split == SPLITS.index(split))
+        return np.flatnonzero(self.split == SIDES.index(split))
 
     def ratings(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the stars of some reviews, 1..5."""

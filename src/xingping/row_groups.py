@@ -13,7 +13,7 @@ from xingping.config import SegmentationSettings
 from xingping.records import renumber
 from xingping.segmentation import Segmenter
 from xingping.spilling import read_spilled, spill_table
-from xingping.splits import SPLITS
+from xingping.splits import side_column
 from xingping.summary import Tally
 
 __all__ = ["ROWS", "Piece", "cut_row_groups", "segment_row_group"]
@@ -86,6 +86,8 @@ def segment_row_group(
         Counts of the row group.
     """
     table = pa.concat_tables([_read_piece(piece) for piece in pieces]).combine_chunks()
+    side = np.concatenate([piece.side[piece.side >= 0] for piece in pieces])
+    table = table.append_column("split", side_column(side))
     words = _segmenter(settings, films).word_column(table["text"].combine_chunks())
     table = table.append_column("words", words)
     spill_table(target, table)
@@ -94,9 +96,7 @@ def segment_row_group(
 
 def _read_piece(piece: Piece) -> pa.Table:
     table = read_spilled(piece.file).slice(piece.start, piece.side.size)
-    kept = piece.side >= 0
-    side = pa.DictionaryArray.from_arrays(pa.array(piece.side[kept]), pa.array(SPLITS))
-    return renumber(table.filter(pa.array(kept)), piece.row, piece.line).append_column("split", side)
+    return renumber(table.filter(pa.array(piece.side >= 0)), piece.row, piece.line)
 
 
 @lru_cache(maxsize=1)

@@ -83,10 +83,14 @@ def spill_table(path: Path, table: pa.Table) -> None:
         writer.write_table(table)
 
 
-def read_spilled(path: Path) -> pa.Table:
-    """Read what `spill_table` wrote."""
+def read_spilled(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read what `spill_table` wrote, or some columns of it."""
     with pa.OSFile(str(path), "rb") as source:
-        return pa.ipc.open_file(source).read_all()
+        if columns is None:
+            return pa.ipc.open_file(source).read_all()
+        names = pa.ipc.open_file(source).schema.names
+        wanted = pa.ipc.IpcReadOptions(included_fields=[names.index(name) for name in columns])
+        return pa.ipc.open_file(source, options=wanted).read_all()
 
 
 @dataclass(frozen=True)

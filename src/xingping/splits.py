@@ -16,9 +16,28 @@ from numpy.typing import NDArray
 from xingping.config import SplitSettings
 from xingping.errors import InputError
 
-__all__ = ["SPLITS", "STARS", "TEXT_KEY", "divide_texts", "film_ranks", "hash_texts", "split_reviews"]
+__all__ = [
+    "SIDES",
+    "SPLITS",
+    "STARS",
+    "TEXT_KEY",
+    "UNUSED",
+    "SideCounts",
+    "check_texts",
+    "divide_texts",
+    "film_ranks",
+    "hash_texts",
+    "move_groups",
+    "side_column",
+    "split_reviews",
+]
 
 SPLITS = ("train", "valid", "test")
+
+SIDES = (*SPLITS, "unused")
+"""The splits, and what is in none of them (`xingping.grouped_splits`)."""
+
+UNUSED = SIDES.index("unused")
 
 STARS = 8
 """A stratum is the rank of a film times this, and the star."""
@@ -68,7 +87,12 @@ def split_reviews(
     keys["place"] = np.arange(len(text))
     side = np.zeros(len(text), dtype=np.int8)
     divide_texts(lambda _part: keys, 1, side, settings, seed=seed)
-    return pa.DictionaryArray.from_arrays(pa.array(side), pa.array(SPLITS))
+    return side_column(side)
+
+
+def side_column(side: NDArray[np.int8]) -> pa.DictionaryArray:
+    """Return the column `split` of rows on some sides, (n,) indices of `SIDES`; it names `unused` where that occurs."""
+    return pa.DictionaryArray.from_arrays(pa.array(side), pa.array(SIDES if (side == UNUSED).any() else SPLITS))
 
 
 def film_ranks(films: pa.Array) -> NDArray[np.int64]:
@@ -107,24 +131,40 @@ def divide_texts(
         There are too few distinct texts to divide.
     """
     totals = [_Texts.of(part(number)).totals() for number in range(parts)]
-    count = sum(texts for texts, _, _ in totals)
-    if count < MIN_TEXTS:
-        raise InputError(
-            f"{count} distinct texts cannot be divided into train, valid and test; at least {MIN_TEXTS} are needed"
-        )
+    check_texts(sum(texts for texts, _, _ in totals))
     before = _reviews_before([(strata, sums) for _, strata, sums in totals])
-    sides = _Sides()
+    sides = SideCounts()
     for number in range(parts):
         texts = _Texts.of(part(number))
         found = _sides(texts.positions(before[number]), settings, seed)
         side[texts.places] = np.repeat(found, texts.weight)
         sides.add(found, texts.hashes)
-    if moved := sides.fill_empty():
-        for number in range(parts):
-            keys = part(number)
-            for text, index in moved.items():
-                side[keys["place"][keys["hash"] == text]] = index
+    move_groups(part, parts, side, sides.fill_empty())
     return sides.counts
+
+
+def check_texts(count: int) -> None:
+    """See that there are distinct texts enough.
+
+    Raises
+    ------
+    InputError
+        There are too few to divide.
+    """
+    if count < MIN_TEXTS:
+        raise InputError(
+            f"{count} distinct texts cannot be divided into train, valid and test; at least {MIN_TEXTS} are needed"
+        )
+
+
+def move_groups(
+    part: Callable[[int], NDArray[np.void]], parts: int, side: NDArray[np.int8], moved: dict[int, int]
+) -> None:
+    """Put all rows with some hashes on other sides; arguments are as in `divide_texts`, `moved` gives their sides."""
+    for number in range(parts) if moved else ():
+        keys = part(number)
+        for group, index in moved.items():
+            side[keys["place"][keys["hash"] == group]] = index
 
 
 @dataclass(frozen=True)
@@ -198,8 +238,8 @@ def _reviews_before(totals: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -
     return before
 
 
-class _Sides:
-    """How many texts each side has, and its first few, which a side that is left empty may take over."""
+class SideCounts:
+    """How many texts (or other groups of rows) each side has, and its first few, which an empty side may take over."""
 
     def __init__(self) -> None:
         self.counts = [0] * len(SPLITS)
@@ -213,7 +253,10 @@ class _Sides:
             self.first[index] += mine[: len(SPLITS) - len(self.first[index])].tolist()
 
     def fill_empty(self) -> dict[int, int]:
-        """Give a side that a few, often repeated texts have left empty one text of the largest side."""
+        """Give a side that a few, often repeated texts have left empty one text of the largest side.
+
+        There have to be as many texts as sides.
+        """
         moved: dict[int, int] = {}
         for index in range(len(SPLITS)):
             if not self.counts[index]:

@@ -1,5 +1,6 @@
 """The article's table of the data: reviews, words, characters and star shares of each split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from xingping.ratings import NUM_CLASSES
-from xingping.splits import SPLITS
+from xingping.splits import SIDES
 
 __all__ = ["Tally"]
 
@@ -21,16 +22,16 @@ class Tally:
     Attributes
     ----------
     stars : (sides, stars) int64
-        Reviews by side, an index of `SPLITS`, and star less one.
+        Reviews by side, an index of `SIDES`, and star less one.
     words, characters : (sides,) int64
         Of the reviews of each side.
     films
         Reviews of each film by star, (stars,) int64; "" where it is not known.
     """
 
-    stars: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(SPLITS), NUM_CLASSES), dtype=np.int64))
-    words: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SPLITS), dtype=np.int64))
-    characters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SPLITS), dtype=np.int64))
+    stars: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(SIDES), NUM_CLASSES), dtype=np.int64))
+    words: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SIDES), dtype=np.int64))
+    characters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(SIDES), dtype=np.int64))
     films: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
@@ -42,7 +43,7 @@ class Tally:
         names = film.dictionary.to_pylist()
         by_film = _counts(film.indices.to_numpy(zero_copy_only=False).astype(np.int64), star, len(names))
         return cls(
-            stars=_counts(split, star, len(SPLITS)),
+            stars=_counts(split, star, len(SIDES)),
             words=_sums(split, pc.list_value_length(table["words"])),
             characters=_sums(split, pc.utf8_length(table["text"])),
             films=dict(zip(names, by_film, strict=True)),
@@ -56,27 +57,28 @@ class Tally:
         for film, stars in other.films.items():
             self.films[film] = self.films[film] + stars if film in self.films else stars
 
-    def describe(self, distinct_texts: list[int]) -> dict[str, Any]:
+    def describe(self, distinct_texts: Mapping[str, int]) -> dict[str, Any]:
         """Return `splits` and `films` of `data_summary.json`.
 
         Parameters
         ----------
         distinct_texts
-            Of each side; no text is on two.
+            Of each side that is to be described, and of `all`.
         """
-        sides = {name: slice(index, index + 1) for index, name in enumerate(SPLITS)}
+        sides = {name: slice(index, index + 1) for index, name in enumerate(SIDES)} | {"all": slice(None)}
         named = {film: stars for film, stars in self.films.items() if film}
         order = sorted(named, key=lambda film: (-int(named[film].sum()), film))
         return {
             "splits": {
                 name: {
                     "reviews": int(self.stars[side].sum()),
-                    "distinct_texts": sum(distinct_texts[side]),
+                    "distinct_texts": distinct,
                     "words": int(self.words[side].sum()),
                     "characters": int(self.characters[side].sum()),
                     "stars": _by_star(self.stars[side].sum(axis=0)),
                 }
-                for name, side in {**sides, "all": slice(None)}.items()
+                for name, distinct in distinct_texts.items()
+                for side in [sides[name]]
             },
             "films": {
                 film: {
@@ -94,7 +96,7 @@ def _counts(group: NDArray[np.int64], star: NDArray[np.int64], groups: int) -> N
 
 
 def _sums(group: NDArray[np.int64], values: pa.ChunkedArray) -> NDArray[np.int64]:
-    return np.bincount(group, values.to_numpy(), minlength=len(SPLITS)).astype(np.int64)  # exact below 2**53
+    return np.bincount(group, values.to_numpy(), minlength=len(SIDES)).astype(np.int64)  # exact below 2**53
 
 
 def _by_star(counts: NDArray[np.int64]) -> dict[str, int]:

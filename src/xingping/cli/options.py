@@ -29,6 +29,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "strip_punctuation": ("cleaning", "strip_punctuation"),
     "user_dictionary": ("segmentation", "user_dictionary"),
     "stopwords": ("segmentation", "stopwords"),
+    "split": ("split", "by"),
     "valid_share": ("split", "valid"),
     "test_share": ("split", "test"),
     "encoder": ("encoder", "name"),
