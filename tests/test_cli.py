@@ -10,18 +10,9 @@ from toy import BAD, GOOD
 from xingping.cli import app, run_command
 
 COMMANDS = [
-    "compare",
-    "doctor",
-    "encode",
-    "evaluate",
-    "explain",
-    "predict",
-    "prepare",
-    "report",
-    "run",
-    "train",
-    "tune",
-]
+    "compare", "crossvalidate", "doctor", "encode", "evaluate", "explain", "learning-curve", "predict", "prepare", "report", "run",
+    "train", "tune",
+]  # fmt: skip
 
 
 def ratings_csv(*rows, header="film,user,rating,text"):
@@ -76,10 +67,16 @@ def test_help_names_defaults_and_the_version_is_printed(capsys):
         (["run", "--layers", "a,b"], "setting encoder.layers.0"),
         (["run", "--pooling", "median"], "setting head.pooling"),
         (["run", "--valid-share", "0.9"], "setting split.valid"),
+        (["run", "--split", "stars"], "setting split.by: Input should be 'random', 'film', 'time', 'user' or 'leave-o"),
+        (["run", "--folds", "3"], "--folds is of the films left out; add --split leave-one-film-out"),
+        (["crossvalidate", "nowhere"], "nowhere does not exist; make one with: xingping run DATA"),
+        (["learning-curve", "nowhere"], "nowhere does not exist; make one with: xingping run DATA"),
+        (["learning-curve", "nowhere", "--sizes", "50,many"], "--sizes are whole numbers and all, such as 50,500,all"),
         (["predict"], "Missing argument 'RUN'"),
         (["predict", "nowhere"], "give either texts, or both --input and --output"),
         (["predict", "nowhere", "好看"], "nowhere holds no model; train one with: xingping run"),
-        (["predict", "nowhere", "好看", "--task", "s"], "--task is classification or regression or ordinal; got s"),
+        (["predict", "nowhere", "好看", "--task", "stars"],
+         "--task is classification or regression or ordinal; got stars"),
         (["train", "nowhere"], "nowhere does not exist; make one with: xingping run DATA"),
         (["evaluate", "nowhere", "--data", "x.csv"], "nowhere does not exist"),
     ],

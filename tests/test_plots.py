@@ -21,6 +21,20 @@ EPOCHS = [
     for epoch in (1, 2, 3)
 ]
 
+POINTS = [
+    {
+        "labels": labels,
+        "measures": {
+            name: {
+                measure: {"mean": 0.3 + step / 10, "sd": None if name == "head" else 0.02}
+                for measure in ("accuracy", "accuracy_within_one")
+            }
+            for name in ("model", "head", "char_ngram", "word_ngram")
+        },
+    }
+    for step, labels in enumerate((50, 60, 500, 33_810))
+]
+
 
 def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
@@ -36,6 +50,8 @@ def figures():
         "splits": plots.stars_by_split({"train": [5, 4, 3, 2, 1], "test": [0, 0, 0, 0, 0]}),
         "models": plots.model_comparison(["head", "n-grams"], [0.5, 0.4], [0.9, 1.0], [True, False]),
         "curves": plots.training_curves(EPOCHS, 2, "classification"),
+        "labels": plots.learning_curves(POINTS, "测试: classification"),
+        "one_size": plots.learning_curves(POINTS[:1], "classification"),
         "one_epoch": plots.training_curves(EPOCHS[:1], 1, "classification"),
         "tsne": plots.tsne(*rng.normal(size=(2, 50)), rng.integers(1, 6, 50), "head"),
         "tfidf": plots.tfidf_bars(words, "星海列车"),
@@ -99,6 +115,17 @@ def test_training_curves_mark_the_best_epoch():
     assert "best: epoch 2" in texts(figure)
     assert {"train", "valid", "exact", "within one", "loss", "epoch"} <= set(texts(figure))
     assert all(2 in set(np.ravel(axes.lines[-1].get_xdata())) for axes in figure.axes)
+
+
+def test_learning_curves_name_every_learner_apart_and_the_sizes_that_have_room():
+    figure = figures()["labels"]
+    figure.canvas.draw()
+    assert {"head and n-grams", "head alone", "character n-grams", "word n-grams", "33,810"} <= set(texts(figure))
+    for axes in figure.axes:
+        heights = [text.xy[1] for text in axes.texts]
+        assert np.diff(np.sort(heights)).min() >= 0.07
+    shown = [text.get_text() for text in figure.axes[1].get_xticklabels()]
+    assert shown == ["60", "500", "33,810"]
 
 
 def test_model_comparison_labels_every_dot():

@@ -57,6 +57,17 @@ class Answers:
         expected = ratings.expected if ratings.probabilities is None else None
         return cls(ratings.rating, expected, ratings.probabilities)
 
+    @classmethod
+    def join(cls, parts: "Sequence[Answers]") -> "Answers":
+        """Put answers of one kind one after the other; at least one part."""
+        expected = [part.expected for part in parts if part.expected is not None]
+        probabilities = [part.probabilities for part in parts if part.probabilities is not None]
+        return cls(
+            np.concatenate([part.rating for part in parts]),
+            np.concatenate(expected) if expected else None,
+            np.concatenate(probabilities) if probabilities else None,
+        )
+
     def take(self, where: NDArray[np.int64]) -> "Answers":
         """Return the answers to some of the reviews."""
         return Answers(

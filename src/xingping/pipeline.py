@@ -98,6 +98,7 @@ class Pipeline:
     def key(self, stage: str) -> str:
         """Return the digest of all that decides the result of a stage."""
         settings = self.settings.model_dump(mode="json")
+        settings["split"]["by"] = self.settings.split.unit  # what comes after the stages does not change them
         parts = {
             "prepare": ["columns", "cleaning", "segmentation", "split", "seed"],
             "encode": ["encoder", "features"],
@@ -151,6 +152,80 @@ class Pipeline:
             return False
         return self.run.run_stage(name, key, outputs, getattr(self._work, name))
 
+    def crossvalidate(self, *, folds: int | None = None, task: Task | None = None) -> dict[str, Any]:
+        """Rate each film by a model that has seen only the others (`crossvalidation.crossvalidate`), unless it is done.
+
+        Parameters
+        ----------
+        folds
+            Folds of films.
+        task
+            What is predicted; by default the first of the run.
+
+        Returns
+        -------
+        dict
+            The content of `cross_validation.json`.
+
+        Raises
+        ------
+        UsageError
+            There are too few films, or the run does not have the task.
+        """
+        chosen, name = self._task(task), "crossvalidate"
+        key = self._experiment_key(name)
+        outputs = ("cross_validation.json",)
+        whole = fingerprint(key, chosen, folds)
+        if not self.run.run_stage(name, whole, outputs, lambda: self._work.crossvalidate(chosen, folds, key)):
+            self.progress.say(f"{name}: already done")
+        found: dict[str, Any] = read_json(self.run.file(outputs[0]))
+        return found
+
+    def learning_curve(
+        self, sizes: tuple[int | None, ...] = (), *, seeds: int = 3, task: Task | None = None
+    ) -> dict[str, Any]:
+        """Train on few labels and on more (`learning_curve.trace_learning_curve`), unless it is done.
+
+        Parameters
+        ----------
+        sizes
+            Numbers of labels; None stands for all. Without any: 50, 100, 200, 500 and so on, and all.
+        seeds
+            Trainings of each.
+        task
+            What is predicted; by default the first of the run.
+
+        Returns
+        -------
+        dict
+            The content of `learning_curve.json`.
+
+        Raises
+        ------
+        UsageError
+            There are not that many labels, or the run does not have the task.
+        """
+        chosen, name = self._task(task), "learning-curve"
+        key = self._experiment_key(name)
+        outputs = ("learning_curve.json", "learning_curve.png", "learning_curve.svg")
+        whole = fingerprint(key, chosen, sizes, seeds)
+        if not self.run.run_stage(name, whole, outputs, lambda: self._work.learning_curve(chosen, sizes, seeds, key)):
+            self.progress.say(f"{name}: already done")
+        found: dict[str, Any] = read_json(self.run.file(outputs[0]))
+        return found
+
+    def _task(self, task: Task | None) -> Task:
+        if task is not None and task not in self.settings.tasks:
+            raise SettingsError(f"--task {task}: the run predicts {', '.join(self.settings.tasks)}")
+        return task or self.settings.tasks[0]
+
+    def _experiment_key(self, name: str) -> str:
+        """Return the digest of all that decides trainings on the features of the run."""
+        settings = self.settings.model_dump(mode="json")
+        return fingerprint(
+            name, self.key("encode"), [settings[part] for part in ("head", "training", "ngrams", "answers", "seed")]
+        )
+
     def tune(self, seconds: float, *, task: Task | None = None, trials: int | None = None) -> "Pipeline":
         """Search for a better head (`tuning.tune_head`), and return the pipeline whose settings are the winner's.
 
@@ -168,9 +243,7 @@ class Pipeline:
         SettingsError
             The run does not have the task.
         """
-        if task is not None and task not in self.settings.tasks:
-            raise SettingsError(f"--task {task}: the run predicts {', '.join(self.settings.tasks)}")
-        settings = self._work.tune(task or self.settings.tasks[0], seconds, trials)
+        settings = self._work.tune(self._task(task), seconds, trials)
         self.run.update(settings=settings.model_dump(mode="json"))
         return Pipeline(self.run, self.progress, self.engine)
 

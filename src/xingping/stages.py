@@ -15,6 +15,7 @@ from xingping.baselines import MOST_REVIEWS as BASELINE_REVIEWS
 from xingping.baselines import sample_reviews
 from xingping.behaviour import run_behaviour_tests
 from xingping.config import EncoderSettings, EngineSettings, RunSettings, Task
+from xingping.crossvalidation import crossvalidate
 from xingping.encoders import FrozenEncoder
 from xingping.errors import SettingsError
 from xingping.evaluation import (
@@ -30,16 +31,19 @@ from xingping.evaluation import (
 )
 from xingping.explanation import explain_examples
 from xingping.features import FeatureStore, StoredFeatures
+from xingping.fitting import EncodedReviews
 from xingping.label_noise import equal_text_ceiling, suspect_labels
-from xingping.ngrams import MOST_REVIEWS, NgramModel
-from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor, Ratings, load_encoder
+from xingping.learning_curve import trace_learning_curve
+from xingping.ngrams import NgramModel
+from xingping.plots import learning_curves, save_figure
+from xingping.predictor import RatingPredictor, Ratings, load_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
 from xingping.projection import project_reviews, sample_for_projection
 from xingping.report import find_films, write_report
 from xingping.segmentation import Segmenter
-from xingping.splits import SPLITS
+from xingping.splits import SPLITS, UNUSED
 from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
 
@@ -108,7 +112,9 @@ class StageWork:
     def train(self) -> None:
         """Train a head for each task, or one for all, and the n-grams; then learn from validation to weigh them."""
         settings = self.settings
-        ngrams = self._train_ngrams() if settings.ngrams.enabled else None
+        if settings.ngrams.enabled:
+            self.progress.say("train: n-grams")
+        ngrams = self._encoded.fit_ngrams(self.reviews.indices("train"))
         jobs = [settings.tasks] if settings.training.joint else [(task,) for task in settings.tasks]
         for tasks in jobs:
             total = settings.training.epochs * len(self.reviews.indices("train"))
@@ -148,39 +154,31 @@ class StageWork:
         )
         return settings.model_copy(update={"head": found.head, "training": found.training})
 
-    def _train_ngrams(self) -> NgramModel:
-        self.progress.say("train: n-grams")
-        train = self.reviews.indices("train")
-        seen = train[sample_reviews(len(train), most=MOST_REVIEWS, seed=self.settings.seed)]
-        texts = self.reviews.table(seen, ["text"])["text"].to_pylist()
-        segmenter = Segmenter(self.settings.segmentation)
-        return NgramModel.fit(texts, self.reviews.ratings(seen), self.settings.ngrams, segmenter)
+    def crossvalidate(self, task: Task, folds: int | None, key: str) -> None:
+        """Train and measure a model for each fold of films."""
+        record = crossvalidate(
+            self._encoded, task, folds, self.run.file("cross_validation"), key=key, progress=self.progress
+        )
+        write_json(self.run.file("cross_validation.json"), record)
+
+    def learning_curve(self, task: Task, sizes: tuple[int | None, ...], seeds: int, key: str) -> None:
+        """Train and measure models on few labels and on more."""
+        record = trace_learning_curve(
+            self._encoded, task, sizes, seeds, self.run.file("learning_curve"), key=key, progress=self.progress
+        )
+        save_figure(learning_curves(record["points"], f"Test split, {task}"), self.run.path, "learning_curve")
+        write_json(self.run.file("learning_curve.json"), record)
+
+    @property
+    def _encoded(self) -> EncodedReviews:
+        fingerprint = self.run.record["encoder"]["fingerprint"]
+        return EncodedReviews(self.reviews, self.features, self.settings, self._resolved_encoder(), fingerprint)
 
     def _save_model(self, task: Task, trained: TrainedHead, ngrams: NgramModel | None) -> None:
-        settings, folder = self.settings, self.run.file(f"models/{task}")
-        card = ModelCard(
-            format=MODEL_FORMAT,
-            task=task,
-            encoder=self._resolved_encoder(),
-            encoder_fingerprint=self.run.record["encoder"]["fingerprint"],
-            features=settings.features,
-            dim=self.features.dim,
-            head=settings.head,
-            cleaning=settings.cleaning,
-            segmentation=settings.segmentation,
-            ngrams=settings.ngrams,
-            answers=settings.answers,
-        )
-        valid = self.reviews.indices("valid")
-        predictor = RatingPredictor(card, trained.head.only(task), ngrams=ngrams).calibrate(
-            self.features.take(valid), self._texts("valid"), self.reviews.ratings(valid), self.reviews.film[valid]
-        )
+        folder = self.run.file(f"models/{task}")
+        predictor = self._encoded.calibrated(task, trained.head.only(task), ngrams, self.reviews.indices("valid"))
         write_json(folder / "history.json", trained.history())
         predictor.save(folder)
-
-    def _texts(self, split: str) -> list[str]:
-        texts: list[str] = self.reviews.table(self.reviews.indices(split), ["text"])["text"].to_pylist()
-        return texts
 
     def _train(self, tasks: tuple[Task, ...], checkpoint: Path, advance: Callable[[int], None]) -> TrainedHead:
         settings = self.settings
@@ -277,15 +275,16 @@ class StageWork:
 
     def _project(self, predictor: RatingPredictor) -> None:
         seed = self.settings.seed
-        is_test = self.reviews.split == SPLITS.index("test")
-        indices = sample_for_projection(is_test, self.reviews.film, seed=seed)
+        used = np.flatnonzero(self.reviews.split != UNUSED)
+        is_test = self.reviews.split[used] == SPLITS.index("test")
+        indices = used[sample_for_projection(is_test, self.reviews.film[used], seed=seed)]
         features = self.features.take(indices)
         vectors = {"": predictor.vectors(features), "frozen_": features.means()}
         sample = self.reviews.table(indices, ["row", "split", "film", "rating"])
         write_table(self.run.file("projection.parquet"), project_reviews(sample, vectors, seed=seed))
 
     def _validate(self) -> dict[str, Any]:
-        valid, texts = self._labelled("valid"), self._texts("valid")
+        valid, texts = self._labelled("valid"), self._encoded.texts(self.reviews.indices("valid"))
         answers = {task: self._predictor(task).predict_features(valid.features, texts) for task in self.settings.tasks}
         return {task: evaluate_answers(valid.ratings, Answers.of(answers[task])) for task in answers}
 
@@ -345,8 +344,7 @@ class StageWork:
         return len(self.run.record["encoder"]["layers"])
 
     def _labelled(self, split: str) -> LabelledFeatures:
-        indices = self.reviews.indices(split)
-        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices), self._n_layers)
+        return self._encoded.labelled(self.reviews.indices(split))
 
     def _predictor(self, task: Task) -> RatingPredictor:
         return RatingPredictor.load(self.run.path, task=task)

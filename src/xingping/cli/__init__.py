@@ -12,7 +12,21 @@ from typing import Annotated
 
 import typer
 
-from xingping.cli import compare, doctor, encode, evaluate, explain, predict, prepare, report, run, train, tune
+from xingping.cli import (
+    compare,
+    crossvalidate,
+    doctor,
+    encode,
+    evaluate,
+    explain,
+    learning_curve,
+    predict,
+    prepare,
+    report,
+    run,
+    train,
+    tune,
+)
 from xingping.errors import UsageError, XingpingError
 
 __all__ = ["app", "main"]
@@ -43,9 +57,13 @@ def _main(
     """Star ratings from Chinese reviews: frozen BERT features, a self-attention head, and a report."""
 
 
-for _module in (run, prepare, encode, train, tune, evaluate, report, compare, predict, explain, doctor):
+COMMANDS = (
+    run, prepare, encode, train, tune, evaluate, report, compare, crossvalidate, learning_curve, predict, explain, doctor,
+)  # fmt: skip
+
+for _module in COMMANDS:
     app.command()(_module.command)
-    app.registered_commands[-1].name = _module.__name__.rsplit(".", 1)[-1]
+    app.registered_commands[-1].name = _module.__name__.rsplit(".", 1)[-1].replace("_", "-")
 
 
 def main() -> None:

@@ -1,12 +1,17 @@
-"""Metrics as a table in the terminal."""
+"""Metrics as tables in the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["show_comparison", "show_measures", "show_results"]
+__all__ = ["show_comparison", "show_cross_validation", "show_learning_curve", "show_measures", "show_results"]
+
+MOST_FILMS = 40
+
+SHARES = {"accuracy": "exact", "accuracy_within_one": "within one"}
 
 COLUMNS = {"accuracy": "accuracy", "accuracy_within_one": "within one", "mae": "MAE", "rmse": "RMSE"}
 
@@ -19,10 +24,7 @@ def show_results(metrics: Mapping[str, Any]) -> None:
 def show_measures(rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Print one row of measures for each model."""
     n = next(iter(rows.values()))["n"]
-    table = Table(title=f"{n:,} reviews", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
+    table = _table(f"{n:,} reviews", "", COLUMNS.values())
     for name, measures in rows.items():
         table.add_row(name.replace("_", " "), *(f"{measures[key]:.4f}" for key in COLUMNS))
     Console(highlight=False).print(table)
@@ -72,3 +74,47 @@ def _verdict(measure: str, found: Mapping[str, float]) -> str:
     if found["low"] <= 0 <= found["high"]:
         return "within chance"
     return "better" if (found["low"] > 0) == (measure in HIGHER_IS_BETTER) else "worse"
+
+
+def show_cross_validation(record: Mapping[str, Any]) -> None:
+    """Print the measures over all films that were held out, and the shares of right ratings of each."""
+    task, pooled, films = record["task"], record["pooled"], record["films"]
+    show_measures({task: pooled["test"][task], **{f"baseline {name}": m for name, m in pooled["baselines"].items()}})
+    headings = [f"{who}, {share}" for who in (task, "n-grams") for share in SHARES.values()]
+    shown = list(films.items())[:MOST_FILMS]
+    title = f"{len(shown)} of {len(films)} films, each rated by a model that has not seen it"
+    table = _table(title, "", ["reviews", *headings])
+    for film, measured in shown:
+        both = (measured["test"][task], measured["baselines"]["char_ngram"])
+        cells = [f"{measures[key]:.4f}" for measures in both for key in SHARES]
+        table.add_row(Text(film), f"{measured['n']:,}", *cells)
+    Console(highlight=False).print(table)
+    gap = record["differences"]["films"][task]["char_ngram"]["accuracy"]
+    interval = f"{gap['low']:+.4f} to {gap['high']:+.4f}"
+    print(f"Exact, {task} less n-grams: {gap['value']:+.4f}; 95 % interval over films {interval}")
+
+
+def show_learning_curve(record: Mapping[str, Any]) -> None:
+    """Print the shares of right ratings by the number of labels, and where the model is ahead."""
+    points = record["points"]
+    for measure, share in SHARES.items():
+        names = [name.replace("_", " ") for name in points[0]["measures"]]
+        table = _table(f"{share}, {record['test']:,} test reviews, mean ± deviation", "labels", names)
+        for point in points:
+            table.add_row(f"{point['labels']:,}", *(_spread(of[measure]) for of in point["measures"].values()))
+        Console(highlight=False).print(table)
+        for model, leads in record["leads"].items():
+            print(f"{share}, {model} against the better n-grams: {leads[measure]}")
+        print()
+
+
+def _spread(values: Mapping[str, Any]) -> str:
+    return f"{values['mean']:.4f}" + ("" if values["sd"] is None else f" ± {values['sd']:.4f}")
+
+
+def _table(title: str, first: str, headings: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table

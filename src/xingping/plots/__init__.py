@@ -1,7 +1,7 @@
 """Figures: functions from arrays to a matplotlib Figure. They compute nothing and touch no global state."""
 
 from xingping.plots.comparison import model_comparison
-from xingping.plots.curves import training_curves
+from xingping.plots.curves import learning_curves, training_curves
 from xingping.plots.distributions import rating_distribution, stars_by_split
 from xingping.plots.matrices import confusion, confusion_within_one
 from xingping.plots.projections import tsne
@@ -12,6 +12,7 @@ __all__ = [
     "confusion",
     "confusion_within_one",
     "frequent_words",
+    "learning_curves",
     "model_comparison",
     "rating_distribution",
     "save_figure",

@@ -1,16 +1,31 @@
-"""The course of a training."""
+"""The course of a training, and what more labels bring."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from xingping.fonts import chinese_style
 from xingping.plots.style import ACCENT, INK, MUTED, RULE, bare, heading, new_figure
 
-__all__ = ["training_curves"]
+__all__ = ["learning_curves", "training_curves"]
+
+LEARNERS = {
+    "model": ("head and n-grams", ACCENT, "-"),
+    "head": ("head alone", ACCENT, (0, (4, 2))),
+    "char_ngram": ("character n-grams", MUTED, "-"),
+    "word_ngram": ("word n-grams", MUTED, (0, (4, 2))),
+}
+"""Names, colours and dashes."""
+
+TICKS_APART = 0.28
+"""Powers of ten between two sizes below which the labels of an axis would touch."""
+
+NAMES_APART = 0.075
+"""Part of an axis' height that a name takes."""
 
 
 @chinese_style()
@@ -83,3 +98,69 @@ def _lines(
         )
     axes.margins(x=0.02, y=0.12)
     axes.set_xlim(right=x[-1] + max(0.12 * (x[-1] - x[0]), 0.2))
+
+
+@chinese_style()
+def learning_curves(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Draw the shares of right ratings by the number of labels: means as lines, and a deviation to both sides.
+
+    Parameters
+    ----------
+    points
+        Records with `labels` and `measures`, `{name: {measure: {"mean", "sd"}}}`, labels ascending; at least one.
+    title
+        What was measured.
+    """
+    figure = new_figure(5.6)
+    panels = figure.subplots(2, 1, sharex=True)
+    heading(panels[0], title)
+    x = [point["labels"] for point in points]
+    for axes, measure, label in zip(panels, ("accuracy", "accuracy_within_one"), ("exact", "within one"), strict=True):
+        bare(axes, grid="y")
+        axes.set_xscale("log")
+        for name in points[0]["measures"]:
+            _, colour, dashes = LEARNERS[name]
+            mean = np.array([point["measures"][name][measure]["mean"] for point in points])
+            sd = np.array([point["measures"][name][measure]["sd"] or 0.0 for point in points])
+            axes.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.13, linewidth=0)
+            axes.plot(x, mean, color=colour, linestyle=dashes, linewidth=1.6, marker="o", markersize=3)
+        axes.set_ylabel(label)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.margins(y=0.08)
+        axes.set_xlim(x[0] / 1.15, x[-1] * max((x[-1] / x[0]) ** 0.45, 2.0))  # room for the names
+        _name_ends(axes, x[-1], {name: of[measure]["mean"] for name, of in points[-1]["measures"].items()})
+    panels[1].xaxis.set_major_locator(FixedLocator(_apart(x)))
+    panels[1].xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    panels[1].xaxis.set_minor_locator(NullLocator())
+    panels[1].set_xlabel("labelled reviews", loc="left")
+    return figure
+
+
+def _name_ends(axes: Axes, x: float, ends: Mapping[str, float]) -> None:
+    """Write names behind the ends of lines, pushed apart where they would overlap."""
+    low, high = axes.get_ylim()
+    places: list[float] = []
+    for name, end in sorted(ends.items(), key=lambda item: item[1]):
+        place = (end - low) / (high - low)
+        places.append(max(place, places[-1] + NAMES_APART) if places else place)
+        label, colour, _ = LEARNERS[name]
+        axes.annotate(
+            label,
+            (x, places[-1]),
+            xycoords=("data", "axes fraction"),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK if colour == MUTED else colour,
+            fontsize=8,
+        )
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Return the sizes whose labels have room beside those of larger ones."""
+    kept = [sizes[-1]]
+    for size in reversed(sizes[:-1]):
+        if np.log10(kept[-1] / size) >= TICKS_APART:
+            kept.append(size)
+    return kept[::-1]

@@ -1,0 +1,146 @@
+"""Fitting a model on chosen reviews of a run: a head, the n-grams beside it, and what other reviews teach of both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xingping.baselines import sample_reviews
+from xingping.config import EncoderSettings, RunSettings, Task, TrainingSettings
+from xingping.evaluation import Answers
+from xingping.features import StoredFeatures
+from xingping.heads import RatingHead
+from xingping.ngrams import MOST_REVIEWS, NgramModel
+from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor
+from xingping.prepared import PreparedReviews
+from xingping.segmentation import Segmenter
+from xingping.training import LabelledFeatures, train_head
+
+__all__ = ["EncodedReviews"]
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedReviews:
+    """The reviews of a run with their stored features, and how models are made of them.
+
+    Reviews are named by their indices, (n,) int64 and ascending.
+
+    Attributes
+    ----------
+    reviews
+        All reviews.
+    features
+        Theirs, in the same order.
+    settings
+        Of the run.
+    encoder
+        What made the features, with nothing left to choose.
+    encoder_fingerprint
+        Its fingerprint.
+    """
+
+    reviews: PreparedReviews
+    features: StoredFeatures
+    settings: RunSettings
+    encoder: EncoderSettings
+    encoder_fingerprint: str
+
+    def texts(self, indices: Indices) -> list[str]:
+        """Return the cleaned texts of some reviews."""
+        texts: list[str] = self.reviews.table(indices, ["text"])["text"].to_pylist()
+        return texts
+
+    def words(self, indices: Indices) -> list[str]:
+        """Return the words of some reviews, with spaces between."""
+        return [" ".join(words) for words in self.reviews.table(indices, ["words"])["words"].to_pylist()]
+
+    def labelled(self, indices: Indices) -> LabelledFeatures:
+        """Return the features and stars of some reviews."""
+        layers = len(self.encoder.layers or (-1,))
+        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices), layers)
+
+    def fit(
+        self,
+        task: Task,
+        train: Indices,
+        valid: Indices,
+        *,
+        training: TrainingSettings | None = None,
+        seed: int | None = None,
+        checkpoint: Path | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> RatingPredictor:
+        """Train a head and n-grams on some reviews, and weigh them by others.
+
+        Parameters
+        ----------
+        task
+            What is predicted.
+        train, valid
+            The reviews.
+        training, seed
+            In place of the run's.
+        checkpoint, progress
+            As `xingping.training.train_head` takes them.
+        """
+        settings = self.settings
+        trained = train_head(
+            task,
+            self.labelled(train),
+            self.labelled(valid),
+            settings.head,
+            training or settings.training,
+            seed=settings.seed if seed is None else seed,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+        return self.calibrated(task, trained.head, self.fit_ngrams(train), valid)
+
+    def fit_ngrams(self, train: Indices) -> NgramModel | None:
+        """Fit the model on n-grams, on a sample where there are very many reviews; None where the run has no such."""
+        settings = self.settings
+        if not settings.ngrams.enabled:
+            return None
+        seen = train[sample_reviews(len(train), most=MOST_REVIEWS, seed=settings.seed)]
+        segmenter = Segmenter(settings.segmentation)
+        return NgramModel.fit(self.texts(seen), self.reviews.ratings(seen), settings.ngrams, segmenter)
+
+    def calibrated(self, task: Task, head: RatingHead, ngrams: NgramModel | None, valid: Indices) -> RatingPredictor:
+        """Put a model together and have it learn from validation reviews how to weigh its parts.
+
+        Parameters
+        ----------
+        task
+            What the head predicts.
+        head
+            Trained.
+        ngrams
+            None for the head alone.
+        valid
+            Reviews that neither was trained on.
+        """
+        settings = self.settings
+        card = ModelCard(
+            format=MODEL_FORMAT,
+            task=task,
+            encoder=self.encoder,
+            encoder_fingerprint=self.encoder_fingerprint,
+            features=settings.features,
+            dim=self.features.dim,
+            head=settings.head,
+            cleaning=settings.cleaning,
+            segmentation=settings.segmentation,
+            ngrams=settings.ngrams,
+            answers=settings.answers,
+        )
+        return RatingPredictor(card, head, ngrams=ngrams).calibrate(
+            self.features.take(valid), self.texts(valid), self.reviews.ratings(valid), self.reviews.film[valid]
+        )
+
+    def rate(self, predictor: RatingPredictor, indices: Indices) -> Answers:
+        """Let a model rate some reviews."""
+        return Answers.of(predictor.predict_features(self.features.take(indices), self.texts(indices)))
