@@ -10,8 +10,8 @@ from toy import BAD, GOOD
 from xingping.cli import app, run_command
 
 COMMANDS = [
-    "compare", "crossvalidate", "doctor", "encode", "evaluate", "explain", "learning-curve", "predict", "prepare", "report", "run",
-    "train", "tune",
+    "compare", "crossvalidate", "doctor", "encode", "evaluate", "explain", "learning-curve", "predict",
+    "prepare", "report", "run", "train", "tune",
 ]  # fmt: skip
 
 

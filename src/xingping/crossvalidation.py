@@ -194,7 +194,7 @@ class _Folds:
 
     def fold(self, number: int, count: int) -> _Fold:
         """Do one fold unless it is done."""
-        films = [self.data.reviews.films[film] for film in np.flatnonzero(self.of_film == number)]
+        films = [self.data.reviews.films[film] for film in np.flatnonzero(self.of_film == number).tolist()]
         what = f"crossvalidate: fold {number + 1} of {count} ({_listed(films)})"
         try:
             side = fold_sides(
@@ -270,7 +270,8 @@ def _measure(data: EncodedReviews, task: Task, folds: Sequence[_Fold]) -> dict[s
 def _key_of(path: Path) -> str | None:
     """Return the key that a fold was written with; None where it is not there or is damaged."""
     try:
-        return (pq.read_schema(path).metadata or {}).get(b"key", b"").decode()
+        key: bytes = (pq.read_schema(path).metadata or {}).get(b"key", b"")
+        return key.decode()
     except (OSError, pa.ArrowInvalid):
         return None
 

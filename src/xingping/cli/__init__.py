@@ -58,7 +58,8 @@ def _main(
 
 
 COMMANDS = (
-    run, prepare, encode, train, tune, evaluate, report, compare, crossvalidate, learning_curve, predict, explain, doctor,
+    run, prepare, encode, train, tune, evaluate, report, compare, crossvalidate, learning_curve, predict, explain,
+    doctor,
 )  # fmt: skip
 
 for _module in COMMANDS:
