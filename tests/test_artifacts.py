@@ -6,6 +6,7 @@ import pytest
 from xingping.artifacts import (
     FORMAT,
     RunDirectory,
+    atomic_folder,
     atomic_path,
     fingerprint,
     read_json,
@@ -28,6 +29,26 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "folder"
+    with atomic_folder(folder) as temporary:
+        (temporary / "old").touch()
+
+    def fail():
+        with atomic_folder(folder) as temporary:
+            (temporary / "half").touch()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    (tmp_path / ".folder.killed").mkdir()
+    with atomic_folder(folder) as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_json_refuses_nan_and_keeps_chinese_readable(tmp_path):

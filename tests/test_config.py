@@ -1,6 +1,6 @@
 import pytest
 
-from xingping.config import HeadSettings, RunSettings, TrainingSettings, help_of
+from xingping.config import FinetuneSettings, HeadSettings, RunSettings, TrainingSettings, help_of
 from xingping.errors import SettingsError
 
 
@@ -19,6 +19,10 @@ def test_settings_survive_a_round_trip_through_json():
         ({"tasks": ["classification", "classification"]}, "a task is named twice"),
         ({"tasks": []}, "setting tasks"),
         ({"training": {"learning_rate": "fast"}}, r"setting training\.learning_rate"),
+        (
+            {"finetuning": {"mode": "top-"}},
+            r"setting finetuning\.mode: .*choose none, lora, full or top-N.* \(got 'top-'\)",
+        ),
     ],
 )
 def test_what_is_unknown_or_out_of_range_is_named(values, message):
@@ -31,6 +35,6 @@ def test_settings_are_frozen():
         HeadSettings().n_hops = 3
 
 
-@pytest.mark.parametrize("settings", [HeadSettings, TrainingSettings])
+@pytest.mark.parametrize("settings", [FinetuneSettings, HeadSettings, TrainingSettings])
 def test_every_field_has_a_line_of_help(settings):
     assert all(help_of(settings, field).endswith(".") for field in settings.model_fields)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from xingping.schedule import one_cycle
+from xingping.schedule import one_cycle, warm_up_and_fall
 
 
 @pytest.mark.parametrize("steps", [1, 5, 18, 19, 20, 100, 1000])
@@ -16,3 +16,18 @@ def test_rates_are_those_of_torch(steps):
         assert one_cycle(step, steps, 0.02) == pytest.approx((group["lr"], group["betas"][0]))
         optimizer.step()
         schedule.step()
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+@pytest.mark.parametrize("warm_up", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("steps", [1, 2, 10, 1000])
+def test_rates_rise_to_the_peak_and_fall(steps, warm_up, decay):
+    rates = [warm_up_and_fall(step, steps, warm_up, decay) for step in range(steps)]
+    top = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert min(rates) > 0
+    assert top == pytest.approx(warm_up * steps, abs=1)
+    if steps == 1000:
+        assert rates[-1] < 0.02

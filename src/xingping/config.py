@@ -3,10 +3,11 @@
 The one line of help under each field serves the command line too (`help_of`).
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xingping.errors import SettingsError
 
@@ -17,6 +18,7 @@ __all__ = [
     "EncoderSettings",
     "EngineSettings",
     "FeatureSettings",
+    "FinetuneSettings",
     "HeadSettings",
     "NgramSettings",
     "RunSettings",
@@ -39,6 +41,7 @@ Engine = Literal["local", "ray"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Runtime = Literal["auto", "torch", "onnx"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
+DecayShape = Literal["linear", "cosine"]
 FeatureUnit = Literal["token", "word"]
 FeatureDtype = Literal["fp16", "int8"]
 SplitBy = Literal["random", "film", "time", "user", "leave-one-film-out"]
@@ -188,6 +191,65 @@ class TrainingSettings(Settings):
     )
 
 
+class FinetuneSettings(Settings):
+    """Whether and how the encoder is trained along with the head.
+
+    Losses and class weights are those of `TrainingSettings`, the rest of which is of heads on frozen features.
+    """
+
+    mode: str = Field(
+        "none",
+        description="What of the encoder is trained: none, lora (low-rank updates), full, or top-N: the last N layers, "
+        "such as top-4.",
+    )
+    epochs: int = Field(4, ge=1, le=1000, description="Passes over the training reviews.")
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Peak learning rate of the last layer; by default 1e-4, with lora 5e-4."
+    )
+    head_learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of the head.")
+    layer_decay: float = Field(
+        0.9, gt=0, le=1, description="Learning rate of a layer, as a share of that of the layer behind it."
+    )
+    warm_up: float = Field(0.1, ge=0, lt=1, description="Share of all steps over which the learning rates rise.")
+    decay: DecayShape = Field("linear", description="How the learning rates fall afterwards: linear or cosine.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW; biases and norms have none.")
+    batch_size: int = Field(32, ge=1, le=65536, description="Reviews a step.")
+    accumulation: int = Field(
+        1, ge=1, le=65536, description="Parts that a step's reviews are computed in; each has a length of its own."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside the encoder.")
+    averaging: float = Field(
+        0.25, ge=0, le=1, description="Share of all steps at the end over which the weights are averaged."
+    )
+    lora_rank: int = Field(16, ge=1, le=4096, description="Rank of the updates of lora.")
+    lora_alpha: int = Field(32, ge=1, description="Scale of the updates of lora: this divided by the rank.")
+    precision: TrainingPrecision = Field(
+        "auto", description="Number type of the matrix products: auto, fp32 or bf16; as in training."
+    )
+
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, mode: str) -> str:
+        if not re.fullmatch(r"none|lora|full|top-[1-9][0-9]*", mode):
+            raise ValueError("choose none, lora, full or top-N, such as top-4")
+        return mode
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything of the encoder is trained."""
+        return self.mode != "none"
+
+    @property
+    def top(self) -> int | None:
+        """N of top-N."""
+        return int(self.mode.removeprefix("top-")) if self.mode.startswith("top-") else None
+
+    @property
+    def peak_rate(self) -> float:
+        """Learning rate of the last layer, the default filled in."""
+        return self.learning_rate or (5e-4 if self.mode == "lora" else 1e-4)
+
+
 class NgramSettings(Settings):
     """The linear model on n-grams that a model has beside its head; without any n-gram, it has none."""
 
@@ -235,6 +297,7 @@ class RunSettings(Settings):
     features: FeatureSettings = FeatureSettings()
     head: HeadSettings = HeadSettings()
     training: TrainingSettings = TrainingSettings()
+    finetuning: FinetuneSettings = FinetuneSettings()
     ngrams: NgramSettings = NgramSettings()
     answers: AnswerSettings = AnswerSettings()
     tasks: tuple[Task, ...] = Field(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xingping.features import StoredFeatures
 
-__all__ = ["Portion", "load_portions", "rating_order", "sample_tokens", "slots", "training_order"]
+__all__ = ["Portion", "like_length", "load_portions", "rating_order", "sample_tokens", "slots", "training_order"]
 
 GROUP_SHARDS = 16
 """Shards that are read together, in any order: some 65,000 texts."""
@@ -50,14 +50,33 @@ def training_order(features: StoredFeatures, batch_size: int, rng: np.random.Gen
         pool = np.concatenate([left, group[rng.permutation(len(group))]])
         full = len(pool) if number == len(groups) else len(pool) // batch_size * batch_size
         pool, left = pool[:full], pool[full:]  # what fills no batch goes along with the next group
-        window = batch_size * WINDOW_BATCHES
-        batches: list[NDArray[np.int64]] = []
-        for start in range(0, len(pool), window):
-            part = pool[start : start + window]
-            part = part[np.argsort(lengths[part], kind="stable")]
-            batches += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
+        batches = like_length(pool, lengths, batch_size, batch_size * WINDOW_BATCHES)
         coming = groups[number][1] if number < len(groups) else None
         yield from _portions([batches[place] for place in rng.permutation(len(batches))], done, coming)
+
+
+def like_length(
+    texts: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int, window: int
+) -> list[NDArray[np.int64]]:
+    """Cut texts into batches of similar length: sorted by length within windows of so many, and all but the last full.
+
+    Parameters
+    ----------
+    texts
+        Numbers of the texts, in the order in which windows take them.
+    lengths
+        Of all texts, by their numbers.
+    batch_size
+        Texts a batch.
+    window
+        Texts a window, a multiple of it.
+    """
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(texts), window):
+        part = texts[start : start + window]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[at : at + batch_size] for at in range(0, len(part), batch_size)]
+    return batches
 
 
 def rating_order(features: StoredFeatures, batch_size: int) -> Iterator[Portion]:

@@ -2,7 +2,9 @@
 
 import math
 
-__all__ = ["one_cycle"]
+from xingping.config import DecayShape
+
+__all__ = ["one_cycle", "warm_up_and_fall"]
 
 WARM_UP = 0.05
 """Share of all steps over which the learning rate rises."""
@@ -36,6 +38,27 @@ def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:
         return _cosine(peak * FIRST, peak, risen), _cosine(high, low, risen)
     fallen = (step - turn) / (steps - turn)
     return _cosine(peak, peak * LAST, fallen), _cosine(low, high, fallen)
+
+
+def warm_up_and_fall(step: int, steps: int, warm_up: float, decay: DecayShape) -> float:
+    """Return the learning rate of a step as a share of the peak: it rises along a line and falls to nearly nothing.
+
+    Parameters
+    ----------
+    step
+        0 is the first.
+    steps
+        Steps of the whole training.
+    warm_up
+        Share of the steps over which it rises, below 1.
+    decay
+        The shape of the fall.
+    """
+    rising = warm_up * steps
+    if step + 1 < rising:
+        return (step + 1) / rising
+    left = min(1.0, (steps - step) / (steps - rising))
+    return left if decay == "linear" else _cosine(0.0, 1.0, left)
 
 
 def _cosine(start: float, end: float, share: float) -> float:

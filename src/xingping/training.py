@@ -7,7 +7,7 @@ checkpoint gives, byte for byte, what it would have given undisturbed; and sever
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -39,7 +39,7 @@ from xingping.ranks import Ranks
 from xingping.schedule import one_cycle
 from xingping.scoring import head_scores
 
-__all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "train_head"]
+__all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "measure_scores", "product_dtype", "train_head", "training_loss"]
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ class _Training:
         self.progress = progress or (lambda _done: None)
         self.ranks = Ranks.here()
         self.device = torch.device(choose_device(None))
-        self.dtype = _products(settings.precision, self.device.type)
+        self.dtype = product_dtype(settings.precision, self.device.type)
         torch.manual_seed(seed)
         self.head = RatingHead(train.features.dim, head_settings, tasks, train.n_layers)
         self.head.start_from(train.features, train.ratings)
@@ -267,19 +267,14 @@ class _Training:
         batch, masks = item.batch.to(self.device), None if item.masks is None else item.masks.to(self.device)
         output: HeadOutput = self.head(batch, masks)
         ratings = item.ratings.to(self.device, non_blocking=True)
-        # The members have nothing in common, so that each learns from the sum what it would from its own loss.
-        members = len(output.scores)
-        loss = torch.stack([self._loss(scores, ratings, of=item.of) for scores in output.scores]).sum()
-        loss_sum = loss.detach() * item.of / members
-        if output.attention is not None and self.penalty:
-            for attention in output.attention.chunk(members, dim=1):
-                loss = loss + self.penalty * redundancy_penalty(attention, of=item.of)
+        loss, own = training_loss(self.losses, self.head, output, ratings, penalty=self.penalty, of=item.of)
+        loss_sum = own.detach() * item.of
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         self.ranks.sum([*gradients, loss_sum])
         # What cuts long gradients is handed to the optimizer, as AMP's scaler does: one pass less over all weights.
-        norm = torch.nn.utils.get_total_norm(gradients) / members**0.5
+        norm = torch.nn.utils.get_total_norm(gradients) / len(output.scores) ** 0.5
         self.optimizer.grad_scale = ((norm + NORM_EPSILON) / LONGEST_GRADIENT).clamp(min=1.0)  # type: ignore[attr-defined]
         self.optimizer.step()
         self.loss_sum += loss_sum
@@ -289,11 +284,6 @@ class _Training:
         """Steps done since the beginning."""
         return (self.epoch - 1) * self.batches + self.batch
 
-    def _loss(self, scores: Tensor, ratings: Tensor, *, of: int | None = None) -> Tensor:
-        """Return the sum of the tasks' losses."""
-        columns = self.head.columns
-        return torch.stack([loss(scores[:, columns[task]], ratings, of=of) for task, loss in self.losses.items()]).sum()
-
     def _validate(self) -> dict[str, Any]:
         """Measure on the validation split; each process rates its share of it."""
         share, ratings, head = self.ranks.share, self.valid.ratings, self.head
@@ -301,19 +291,8 @@ class _Training:
         scores = torch.zeros(len(ratings), head.n_scores)
         scores[mine] = torch.from_numpy(head_scores(head, self.valid.features.take(mine)))
         self.ranks.sum([scores])
-        answers = scores[:, head.columns[head.task]].numpy()
-        probabilities = head.output(head.task).probabilities(answers)
-        expected = answers[:, 0].astype(np.float64) if probabilities is None else expected_rating(probabilities)
-        predicted = round_rating(expected) if probabilities is None else decide(probabilities, "mode")
-        confusion = confusion_matrix(ratings, predicted)
-        return {
-            "epoch": self.epoch,
-            "train_loss": self.loss_sum.item() / len(self.train.ratings),
-            "valid_loss": self._loss(scores.double(), torch.from_numpy(ratings)).item(),
-            "valid_accuracy": float(np.trace(confusion) / len(ratings)),
-            "valid_accuracy_within_one": within_one(confusion),
-            "valid_mae": float(np.abs((expected if probabilities is None else predicted) - ratings).mean()),
-        }
+        train_loss = self.loss_sum.item() / len(self.train.ratings)
+        return {"epoch": self.epoch, "train_loss": train_loss} | measure_scores(self.losses, head, scores, ratings)
 
     def _save(self) -> None:
         if self.checkpoint is None or self.ranks.rank != 0:
@@ -355,7 +334,54 @@ class _Training:
         self.progress(len(self.result.epochs) * len(self.train.ratings) + self.seen)
 
 
-def _products(precision: str, device: str) -> torch.dtype:
+def joint_loss(
+    losses: Mapping[Task, RatingLoss], head: RatingHead, scores: Tensor, ratings: Tensor, *, of: int | None = None
+) -> Tensor:
+    """Return the sum of the tasks' losses of scores, (batch, n_scores), divided by the reviews as `RatingLoss` does."""
+    columns = head.columns
+    return torch.stack([loss(scores[:, columns[task]], ratings, of=of) for task, loss in losses.items()]).sum()
+
+
+def training_loss(
+    losses: Mapping[Task, RatingLoss],
+    head: RatingHead,
+    output: HeadOutput,
+    ratings: Tensor,
+    *,
+    penalty: float,
+    of: int,
+) -> tuple[Tensor, Tensor]:
+    """Return what training makes small, and the mean loss of the members alone, both divided by `of` reviews.
+
+    The first is the sum over the members: they have nothing in common, so that each learns what it would from its own
+    loss.
+    """
+    own = torch.stack([joint_loss(losses, head, scores, ratings, of=of) for scores in output.scores])
+    loss = own.sum()
+    if output.attention is not None and penalty:
+        for attention in output.attention.chunk(len(own), dim=1):
+            loss = loss + penalty * redundancy_penalty(attention, of=of)
+    return loss, own.mean()
+
+
+def measure_scores(
+    losses: Mapping[Task, RatingLoss], head: RatingHead, scores: Tensor, ratings: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return what `Epoch` has of the validation split, of its scores, (n, n_scores), and ratings, (n,)."""
+    answers = scores[:, head.columns[head.task]].numpy()
+    probabilities = head.output(head.task).probabilities(answers)
+    expected = answers[:, 0].astype(np.float64) if probabilities is None else expected_rating(probabilities)
+    predicted = round_rating(expected) if probabilities is None else decide(probabilities, "mode")
+    confusion = confusion_matrix(ratings, predicted)
+    return {
+        "valid_loss": joint_loss(losses, head, scores.double(), torch.from_numpy(ratings)).item(),
+        "valid_accuracy": float(np.trace(confusion) / len(ratings)),
+        "valid_accuracy_within_one": within_one(confusion),
+        "valid_mae": float(np.abs((expected if probabilities is None else predicted) - ratings).mean()),
+    }
+
+
+def product_dtype(precision: str, device: str) -> torch.dtype:
     """Return the type in which large matrices are multiplied."""
     wanted = precision == "bf16" or (precision == "auto" and has_native_bf16(device))
     return torch.bfloat16 if wanted else torch.float32
