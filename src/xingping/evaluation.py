@@ -93,12 +93,12 @@ class BaselineData:
     words
         The same with a space between words.
     means
-        (n, dim) the mean of each review's frozen vectors.
+        (n, dim) the mean of each review's frozen vectors; None where the encoder is not frozen.
     """
 
     texts: Sequence[str]
     words: Sequence[str]
-    means: NDArray[np.float32]
+    means: NDArray[np.float32] | None
 
 
 def baseline_answers(
@@ -109,16 +109,18 @@ def baseline_answers(
     Returns
     -------
     dict
-        `majority`, `char_ngram`, `word_ngram`, `fasttext`, `mean_features`; and `char_ngram_median`, the second by
-        the median.
+        `majority`, `char_ngram`, `word_ngram`, `fasttext`, `mean_features` (where there are means); and
+        `char_ngram_median`, the second by the median.
     """
     answers = {
         "majority": MajorityBaseline().fit(train_ratings).predict_proba(len(test.texts)),
         "char_ngram": NgramBaseline("char").fit(train.texts, train_ratings).predict_proba(test.texts),
         "word_ngram": NgramBaseline("word").fit(train.words, train_ratings).predict_proba(test.words),
         "fasttext": FastTextBaseline(seed=seed).fit(train.words, train_ratings).predict_proba(test.words),
-        "mean_features": MeanFeaturesBaseline().fit(train.means, train_ratings).predict_proba(test.means),
     }
+    if train.means is not None and test.means is not None:
+        model = MeanFeaturesBaseline().fit(train.means, train_ratings)
+        answers["mean_features"] = model.predict_proba(test.means)
     median = Answers(decide(answers["char_ngram"], "median"))
     by_mode = {name: Answers(decide(proba, "mode"), probabilities=proba) for name, proba in answers.items()}
     return {**by_mode, "char_ngram_median": median}

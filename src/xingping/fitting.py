@@ -18,9 +18,18 @@ from xingping.prepared import PreparedReviews
 from xingping.segmentation import Segmenter
 from xingping.training import LabelledFeatures, train_head
 
-__all__ = ["EncodedReviews"]
+__all__ = ["EncodedReviews", "fit_ngrams"]
 
 Indices = NDArray[np.int64]
+
+
+def fit_ngrams(reviews: PreparedReviews, settings: RunSettings, train: Indices) -> NgramModel | None:
+    """Fit the model on n-grams, on a sample where there are very many reviews; None where the run has no such."""
+    if not settings.ngrams.enabled:
+        return None
+    seen = train[sample_reviews(len(train), most=MOST_REVIEWS, seed=settings.seed)]
+    texts = reviews.table(seen, ["text"])["text"].to_pylist()
+    return NgramModel.fit(texts, reviews.ratings(seen), settings.ngrams, Segmenter(settings.segmentation))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +107,7 @@ class EncodedReviews:
             checkpoint=checkpoint,
             progress=progress,
         )
-        return self.calibrated(task, trained.head, self.fit_ngrams(train), valid)
-
-    def fit_ngrams(self, train: Indices) -> NgramModel | None:
-        """Fit the model on n-grams, on a sample where there are very many reviews; None where the run has no such."""
-        settings = self.settings
-        if not settings.ngrams.enabled:
-            return None
-        seen = train[sample_reviews(len(train), most=MOST_REVIEWS, seed=settings.seed)]
-        segmenter = Segmenter(settings.segmentation)
-        return NgramModel.fit(self.texts(seen), self.reviews.ratings(seen), settings.ngrams, segmenter)
+        return self.calibrated(task, trained.head, fit_ngrams(self.reviews, self.settings, train), valid)
 
     def calibrated(self, task: Task, head: RatingHead, ngrams: NgramModel | None, valid: Indices) -> RatingPredictor:
         """Put a model together and have it learn from validation reviews how to weigh its parts.
@@ -129,6 +129,7 @@ class EncodedReviews:
             task=task,
             encoder=self.encoder,
             encoder_fingerprint=self.encoder_fingerprint,
+            finetuning=settings.finetuning,
             features=settings.features,
             dim=self.features.dim,
             head=settings.head,

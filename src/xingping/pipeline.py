@@ -51,6 +51,8 @@ class Pipeline:
             raise RunDirectoryError(f"{run.path} has no settings yet; run: xingping prepare DATA --out {run.path}")
         self.settings = RunSettings.parse(record["settings"])
         self.data = record["data"]
+        if self.settings.finetuning.enabled:
+            _check_finetuning(self.settings, self.engine)
 
     @classmethod
     def create(
@@ -102,7 +104,7 @@ class Pipeline:
         parts = {
             "prepare": ["columns", "cleaning", "segmentation", "split", "seed"],
             "encode": ["encoder", "features"],
-            "train": ["head", "training", "ngrams", "answers", "tasks", "seed"],
+            "train": ["head", "training", "finetuning", "ngrams", "answers", "tasks", "seed"],
             "evaluate": ["seed"],
             "report": ["movies"],
         }[stage]
@@ -241,18 +243,21 @@ class Pipeline:
         Raises
         ------
         SettingsError
-            The run does not have the task.
+            The run does not have the task, or fine-tunes its encoder.
         """
+        if self.settings.finetuning.enabled:
+            raise SettingsError("tune searches a head for a frozen encoder, and this run fine-tunes; use another run")
         settings = self._work.tune(self._task(task), seconds, trials)
         self.run.update(settings=settings.model_dump(mode="json"))
         return Pipeline(self.run, self.progress, self.engine)
 
     def _outputs(self, stage: str) -> tuple[str, ...]:
         """Return the files that a stage leaves in the run directory; features are elsewhere."""
+        tuned = ("encoder/config.json",) if self.settings.finetuning.enabled else ()
         return {
             "prepare": ("reviews.parquet", "rejects.csv", "data_summary.json"),
             "encode": (),
-            "train": tuple(f"models/{task}/model.json" for task in self.settings.tasks),
+            "train": (*(f"models/{task}/model.json" for task in self.settings.tasks), *tuned),
             "evaluate": ("metrics.json", "predictions.parquet", "projection.parquet", "explanations.json"),
             "report": ("report/index.html",),
         }[stage]
@@ -283,6 +288,13 @@ class Pipeline:
         """Return `metrics.json`."""
         metrics: dict[str, Any] = read_json(self.run.file("metrics.json"))
         return metrics
+
+
+def _check_finetuning(settings: RunSettings, engine: EngineSettings) -> None:
+    if engine.engine == "ray":
+        raise SettingsError("--finetune trains on one machine; leave out --engine ray, or give --finetune none")
+    if settings.features.unit == "word":
+        raise SettingsError("--finetune trains on tokens; leave out --feature-unit word, or give --finetune none")
 
 
 def _sha256(path: Path) -> str:

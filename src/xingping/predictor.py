@@ -1,5 +1,6 @@
 """A trained model that rates text: a frozen encoder, a head, n-grams, and what makes one answer of them."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from xingping.artifacts import atomic_path, read_json, write_json
+from xingping.artifacts import atomic_folder, atomic_path, read_json, write_json
 from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.cleaning import clean_text
 from xingping.config import (
@@ -19,6 +20,7 @@ from xingping.config import (
     CleaningSettings,
     EncoderSettings,
     FeatureSettings,
+    FinetuneSettings,
     HeadSettings,
     Measure,
     NgramSettings,
@@ -46,6 +48,9 @@ BUNDLED_LAYERS = (9, 11)
 
 RULES: dict[Measure, DecisionRule] = {"accuracy": "mode", "within_one": "window", "mae": "median", "rmse": "mean"}
 """The rule that is best for each measure, given the true probabilities."""
+
+TUNED = "encoder"
+"""Folder of a fine-tuned encoder: in the run directory, where all models share it, or in a bundle of its own."""
 
 CHUNK_TEXTS = 4096
 """Texts whose features are in memory at one time while rating."""
@@ -145,13 +150,15 @@ class ModelCard(Settings):
     """What a bundle's `model.json` holds.
 
     `encoder` leaves nothing to be chosen: its layers, precision and runtime are those that were used, so that the
-    same encoder is loaded where `auto` would choose another.
+    same encoder is loaded where `auto` would choose another. With `finetuning` it is the one that was tuned; it lies
+    in the run directory that the bundle is of, or in the bundle itself, and `encoder.name` is what it was tuned from.
     """
 
     format: int
     task: Task
     encoder: EncoderSettings
     encoder_fingerprint: str
+    finetuning: FinetuneSettings = FinetuneSettings()
     features: FeatureSettings = FeatureSettings()
     dim: int
     head: HeadSettings
@@ -164,7 +171,7 @@ class ModelCard(Settings):
 
 
 class RatingPredictor:
-    """Rates texts with a trained head on a frozen encoder, and n-grams beside it.
+    """Rates texts with a trained head on an encoder, and n-grams beside it.
 
     Parameters
     ----------
@@ -176,6 +183,8 @@ class RatingPredictor:
         The n-gram model, where the card has one.
     encoder
         Loaded when first needed if None.
+    bundle
+        Where it was loaded from.
     """
 
     def __init__(
@@ -185,8 +194,10 @@ class RatingPredictor:
         *,
         ngrams: NgramModel | None = None,
         encoder: FrozenEncoder | None = None,
+        bundle: Path | None = None,
     ) -> None:
         self.card = card
+        self.bundle = bundle
         self.head = head.eval()
         self.ngrams = ngrams
         self._encoder = encoder
@@ -208,7 +219,7 @@ class RatingPredictor:
         RunDirectoryError
             There is no such model, or another version wrote it.
         """
-        folder = _bundle(Path(path), task)
+        folder = _bundle(Path(path), task).resolve()
         values = read_json(folder / "model.json")
         found = values.get("format") if isinstance(values, dict) else None
         if found != MODEL_FORMAT:
@@ -224,12 +235,19 @@ class RatingPredictor:
             reason = str(error).splitlines()[0]
             raise RunDirectoryError(f"cannot load {weights}: {reason}; train the model again") from error
         if not card.ngrams.enabled:
-            return cls(card, head)
-        segmenter = Segmenter(card.segmentation)
-        return cls(card, head, ngrams=NgramModel.load(folder / "ngrams.safetensors", card.ngrams, segmenter))
+            return cls(card, head, bundle=folder)
+        ngrams = NgramModel.load(folder / "ngrams.safetensors", card.ngrams, Segmenter(card.segmentation))
+        return cls(card, head, ngrams=ngrams, bundle=folder)
 
     def save(self, folder: Path) -> None:
-        """Write the bundle: `head.safetensors`, `ngrams.safetensors` and `model.json`."""
+        """Write the bundle: `head.safetensors`, `ngrams.safetensors` and `model.json`.
+
+        Written to another place than it was loaded from, a bundle takes a fine-tuned encoder along.
+        """
+        tuned = self.tuned_folder
+        if tuned is not None and self.bundle != folder.resolve():
+            with atomic_folder(folder / TUNED) as temporary:
+                shutil.copytree(tuned, temporary, dirs_exist_ok=True)
         with atomic_path(folder / "head.safetensors") as temporary:
             save_file({name: value.contiguous() for name, value in self.head.state_dict().items()}, temporary)
         if self.ngrams is not None:
@@ -247,7 +265,7 @@ class RatingPredictor:
 
     @property
     def encoder(self) -> FrozenEncoder:
-        """The frozen encoder, loaded on first use.
+        """The encoder, loaded on first use.
 
         Raises
         ------
@@ -255,7 +273,7 @@ class RatingPredictor:
             The encoder cannot be loaded, or is not the one that the head was trained on.
         """
         if self._encoder is None:
-            self._encoder = load_encoder(self.card.encoder)
+            self._encoder = load_encoder(self.card.encoder, self.tuned_folder)
             if self._encoder.fingerprint != self.card.encoder_fingerprint:
                 name = self.card.encoder.name
                 self._encoder = None
@@ -277,6 +295,25 @@ class RatingPredictor:
         if self.card.calibration is None:
             raise RunDirectoryError("this model has seen no validation split, which says how far means can be trusted")
         return self.card.calibration.films
+
+    @property
+    def tuned_folder(self) -> Path | None:
+        """Folder of the fine-tuned encoder; None where the encoder is frozen.
+
+        Raises
+        ------
+        EncoderError
+            It is not there.
+        """
+        if not self.card.finetuning.enabled or self.bundle is None:
+            return None
+        for folder in (self.bundle / TUNED, self.bundle.parent.parent / TUNED):
+            if (folder / "config.json").is_file():
+                return folder
+        raise EncoderError(
+            f"the model in {self.bundle} has a fine-tuned encoder, which is not with it; copy the folder {TUNED} of "
+            f"its run directory to {self.bundle / TUNED}"
+        )
 
     def clean(self, texts: Sequence[str]) -> list[str]:
         """Clean texts as the training texts were.
@@ -369,7 +406,7 @@ class RatingPredictor:
             answers = expected_rating(answers)
         calibration = Calibration(blend=blend, sets=sets, films=FilmMeans.fit(answers, ratings, film))
         card = self.card.model_copy(update={"calibration": calibration})
-        return RatingPredictor(card, self.head, ngrams=self.ngrams, encoder=self._encoder)
+        return RatingPredictor(card, self.head, ngrams=self.ngrams, encoder=self._encoder, bundle=self.bundle)
 
     def _parts(self, scores: NDArray[np.float32], texts: Sequence[str]) -> list[NDArray[np.float64]]:
         """Return what each part says: probabilities, (n, 5), or for regression ratings, (n,)."""
@@ -398,11 +435,11 @@ class RatingPredictor:
         return vectors
 
 
-def load_encoder(settings: EncoderSettings) -> FrozenEncoder:
-    """Load the encoder that settings name, with its best layers where they name none."""
+def load_encoder(settings: EncoderSettings, folder: Path | None = None) -> FrozenEncoder:
+    """Load the encoder that settings name, or that lies in a folder, with its best layers where they name none."""
     layers = settings.layers or (BUNDLED_LAYERS if settings.name == "bundled" else (-1,))
     return FrozenEncoder.load(
-        settings.name,
+        settings.name if folder is None else str(folder),
         precision=settings.precision,
         runtime=settings.runtime,
         layers=layers,

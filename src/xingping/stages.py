@@ -14,9 +14,11 @@ from xingping.artifacts import RunDirectory, write_json, write_table
 from xingping.baselines import MOST_REVIEWS as BASELINE_REVIEWS
 from xingping.baselines import sample_reviews
 from xingping.behaviour import run_behaviour_tests
+from xingping.checkpoints import remove_checkpoint
 from xingping.config import EncoderSettings, EngineSettings, RunSettings, Task
 from xingping.crossvalidation import crossvalidate
 from xingping.encoders import FrozenEncoder
+from xingping.end_to_end import LabelledTexts
 from xingping.errors import SettingsError
 from xingping.evaluation import (
     Answers,
@@ -31,12 +33,13 @@ from xingping.evaluation import (
 )
 from xingping.explanation import explain_examples
 from xingping.features import FeatureStore, StoredFeatures
-from xingping.fitting import EncodedReviews
+from xingping.finetuning import finetune
+from xingping.fitting import EncodedReviews, fit_ngrams
 from xingping.label_noise import equal_text_ceiling, suspect_labels
 from xingping.learning_curve import trace_learning_curve
 from xingping.ngrams import NgramModel
 from xingping.plots import learning_curves, save_figure
-from xingping.predictor import RatingPredictor, Ratings, load_encoder
+from xingping.predictor import TUNED, RatingPredictor, Ratings, load_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
@@ -46,6 +49,7 @@ from xingping.segmentation import Segmenter
 from xingping.splits import SPLITS, UNUSED
 from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
+from xingping.unfreezing import TrainableEncoder
 
 __all__ = ["StageWork"]
 
@@ -97,11 +101,16 @@ class StageWork:
         )
 
     def encode(self) -> None:
-        """Encode every text that the store does not hold."""
+        """Encode every text that the store does not hold; where the encoder is fine-tuned, it encodes afterwards."""
         find_films(self.reviews.film_counts(), self.settings.movies)
+        if self.settings.finetuning.enabled:
+            TrainableEncoder(self.settings.encoder, self.settings.finetuning)  # says now what it would say later
         encoder = load_encoder(self.settings.encoder)
         self._encoder = encoder
-        self.run.update(encoder={**encoder.describe(), "fingerprint": encoder.fingerprint})
+        self.run.update(encoder={**encoder.describe(), "fingerprint": encoder.fingerprint}, tuned_encoder=None)
+        if self.settings.finetuning.enabled:
+            self.progress.say("encode: nothing yet, the encoder is fine-tuned first")
+            return
         features = self.features
         self.progress.say(
             f"encode: {len(features):,} reviews, {int(features.lengths.sum()):,} {self.settings.features.unit}s of "
@@ -110,24 +119,54 @@ class StageWork:
         self._encoder = None  # its memory is better used by the stages that follow
 
     def train(self) -> None:
-        """Train a head for each task, or one for all, and the n-grams; then learn from validation to weigh them."""
+        """Train a head for each task, or one for all, and the n-grams; then learn from validation to weigh them.
+
+        With `--finetune` one network for all tasks is trained, encoder and head.
+        """
         settings = self.settings
+        self.run.update(tuned_encoder=None)
         if settings.ngrams.enabled:
             self.progress.say("train: n-grams")
-        ngrams = self._encoded.fit_ngrams(self.reviews.indices("train"))
+        ngrams = fit_ngrams(self.reviews, settings, self.reviews.indices("train"))
+        if settings.finetuning.enabled:
+            self._finetune(ngrams)
+            return
         jobs = [settings.tasks] if settings.training.joint else [(task,) for task in settings.tasks]
         for tasks in jobs:
             total = settings.training.epochs * len(self.reviews.indices("train"))
             checkpoint = self.run.file(f"models/{tasks[0]}") / "checkpoint"
             with self.progress.bar(f"train: {', '.join(tasks)}", total, "reviews") as advance:
                 trained = self._train(tasks, checkpoint, advance)
-            best = trained.epochs[trained.best_epoch - 1]
-            self.progress.say(
-                f"train: {', '.join(tasks)}, best epoch {trained.best_epoch} of {len(trained.epochs)}: validation "
-                f"accuracy {best.valid_accuracy:.3f}, within one {best.valid_accuracy_within_one:.3f}"
+            self._save_models(tasks, trained, ngrams)
+
+    def _finetune(self, ngrams: NgramModel | None) -> None:
+        """Train the encoder and a head for all tasks, and keep the encoder in the run directory."""
+        settings, checkpoint = self.settings, self.run.file("models/finetuning")
+        trainable = TrainableEncoder(settings.encoder, settings.finetuning)
+        total = settings.finetuning.epochs * len(self.reviews.indices("train"))
+        with self.progress.bar("train: encoder and head", total, "reviews") as advance:
+            trained = finetune(
+                settings.tasks,
+                trainable,
+                self._labelled_texts("train"),
+                self._labelled_texts("valid"),
+                settings.head,
+                settings.training,
+                seed=settings.seed,
+                checkpoint=checkpoint,
+                progress=advance,
             )
-            for task in tasks:
-                self._save_model(task, trained, ngrams)
+        trainable.save(self.run.file(TUNED))
+        chosen = settings.encoder.model_copy(update={"layers": trainable.layers})
+        self._encoder = encoder = load_encoder(chosen, self.run.file(TUNED))
+        described = {**encoder.describe(), "name": settings.encoder.name, "tuned": settings.finetuning.mode}
+        self.run.update(tuned_encoder=described)
+        self._save_models(settings.tasks, trained, ngrams)
+        self._encoder = None
+        remove_checkpoint(checkpoint)
+
+    def _labelled_texts(self, split: str) -> LabelledTexts:
+        return LabelledTexts(self._texts(split), self.reviews.ratings(self.reviews.indices(split)))
 
     def tune(self, task: Task, seconds: float, trials: int | None) -> RunSettings:
         """Search for a better head, and return the settings with the winner's."""
@@ -171,8 +210,17 @@ class StageWork:
 
     @property
     def _encoded(self) -> EncodedReviews:
-        fingerprint = self.run.record["encoder"]["fingerprint"]
+        fingerprint = self._used_encoder["fingerprint"]
         return EncodedReviews(self.reviews, self.features, self.settings, self._resolved_encoder(), fingerprint)
+
+    def _save_models(self, tasks: tuple[Task, ...], trained: TrainedHead, ngrams: NgramModel | None) -> None:
+        best = trained.epochs[trained.best_epoch - 1]
+        self.progress.say(
+            f"train: {', '.join(tasks)}, best epoch {trained.best_epoch} of {len(trained.epochs)}: validation "
+            f"accuracy {best.valid_accuracy:.3f}, within one {best.valid_accuracy_within_one:.3f}"
+        )
+        for task in tasks:
+            self._save_model(task, trained, ngrams)
 
     def _save_model(self, task: Task, trained: TrainedHead, ngrams: NgramModel | None) -> None:
         folder = self.run.file(f"models/{task}")
@@ -271,7 +319,8 @@ class StageWork:
     def _baseline_data(self, indices: NDArray[np.int64]) -> BaselineData:
         table = self.reviews.table(indices, ["text", "words"])
         words = [" ".join(row) for row in table["words"].to_pylist()]
-        return BaselineData(table["text"].to_pylist(), words, self.features.take(indices).means())
+        means = None if self.settings.finetuning.enabled else self.features.take(indices).means()
+        return BaselineData(table["text"].to_pylist(), words, means)
 
     def _project(self, predictor: RatingPredictor) -> None:
         seed = self.settings.seed
@@ -307,7 +356,8 @@ class StageWork:
         store, texts = self._store, self.reviews.texts
         missing = store.count_missing(texts)
         if missing:
-            self._encoder = self._encoder or load_encoder(self._resolved_encoder())
+            tuned = self.run.file(TUNED) if "tuned" in self._used_encoder else None
+            self._encoder = self._encoder or load_encoder(self._resolved_encoder(), tuned)
             forecast = store.forecast(self._encoder, texts)
             self.progress.say(f"encode: {forecast}")
             forecast.check()
@@ -329,19 +379,26 @@ class StageWork:
     def _store(self) -> FeatureStore:
         settings = self.settings
         segmenter = Segmenter(settings.segmentation) if settings.features.unit == "word" else None
-        return FeatureStore(self.run.record["encoder"]["fingerprint"], settings=settings.features, segmenter=segmenter)
+        return FeatureStore(self._used_encoder["fingerprint"], settings=settings.features, segmenter=segmenter)
 
     _encoder: FrozenEncoder | None = None
 
+    @property
+    def _used_encoder(self) -> dict[str, Any]:
+        """What `run.json` says of the encoder whose features the models see."""
+        record = self.run.record
+        used: dict[str, Any] = record.get("tuned_encoder") or record["encoder"]
+        return used
+
     def _resolved_encoder(self) -> EncoderSettings:
         """Return the settings of the encoder that was used, with nothing left to choose anew."""
-        used = self.run.record["encoder"]
+        used = self._used_encoder
         names = ("layers", "precision", "runtime", "max_length")
         return EncoderSettings.parse({"name": self.settings.encoder.name, **{name: used[name] for name in names}})
 
     @property
     def _n_layers(self) -> int:
-        return len(self.run.record["encoder"]["layers"])
+        return len(self._used_encoder["layers"])
 
     def _labelled(self, split: str) -> LabelledFeatures:
         return self._encoded.labelled(self.reviews.indices(split))

@@ -229,7 +229,7 @@ def neighbour_finding(trained: NDArray[np.float64], frozen: NDArray[np.float64],
     shares = np.bincount(ratings) / len(ratings)
     chance = float((shares**2).sum())
     return (
-        f"Of a review's {NEIGHBOURS} nearest neighbours, {share(before, 0)} share its star on the frozen "
+        f"Of a review's {NEIGHBOURS} nearest neighbours, {share(before, 0)} share its star on the "
         f"encoder's map and {share(after, 0)} on the trained head's; by chance it would be {share(chance, 0)}."
     )
 

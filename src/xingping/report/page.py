@@ -88,6 +88,7 @@ def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) 
     tested = data.projection.take(data.projection.is_test)
     return {
         "record": data.record,
+        "encoder": data.record.get("tuned_encoder") or data.record["encoder"],
         "settings": data.record["settings"],
         "summary": data.summary,
         "headline": content.headline(test[data.tasks[0]]),
