@@ -26,16 +26,16 @@ from xingping.end_to_end import LabelledTexts, TokenBatch, TokenizedSplit, Tuned
 from xingping.epochs import like_length
 from xingping.features import StoredFeatures
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
-from xingping.losses import RatingLoss, redundancy_penalty
+from xingping.losses import RatingLoss
 from xingping.schedule import warm_up_and_fall
 from xingping.training import (
     LONGEST_GRADIENT,
     NORM_EPSILON,
     Epoch,
     TrainedHead,
-    joint_loss,
     measure_scores,
     product_dtype,
+    training_loss,
 )
 from xingping.unfreezing import TrainableEncoder
 
@@ -260,11 +260,10 @@ class _Finetuning:
             ratings = torch.from_numpy(self.train.ratings[part[rows]]).to(self.device)
             batch = TokenBatch.of(self.train.tokens, part[rows], self.device)
             output: HeadOutput = self.network(batch, None if masks is None else masks.take(rows).to(self.device))
-            loss = joint_loss(self.losses, self.network.head, output.scores, ratings, of=of)
-            self.loss_sum += loss.detach() * of
-            if output.attention is not None and self.penalty:
-                loss = loss + self.penalty * redundancy_penalty(output.attention, of=of)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            loss, own = training_loss(self.losses, self.network.head, output, ratings, penalty=self.penalty, of=of)
+            self.loss_sum += own.detach() * of
+            # The members of a head share the encoder, so here their mean counts.
+            (loss / len(output.scores)).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -299,7 +298,7 @@ class _Finetuning:
         scores = torch.zeros(len(split), self.network.head.n_scores)
         for texts in padded_batches(split.tokens.lengths, MOST_TOKENS):
             batch = TokenBatch.of(split.tokens, texts, self.device)
-            scores[torch.from_numpy(texts)] = self.network(batch).scores.cpu()
+            scores[torch.from_numpy(texts)] = self.network(batch).answer.cpu()
         return scores
 
     def _save(self) -> None:

@@ -166,7 +166,8 @@ class StageWork:
         remove_checkpoint(checkpoint)
 
     def _labelled_texts(self, split: str) -> LabelledTexts:
-        return LabelledTexts(self._texts(split), self.reviews.ratings(self.reviews.indices(split)))
+        indices = self.reviews.indices(split)
+        return LabelledTexts(self.reviews.table(indices, ["text"])["text"].to_pylist(), self.reviews.ratings(indices))
 
     def tune(self, task: Task, seconds: float, trials: int | None) -> RunSettings:
         """Search for a better head, and return the settings with the winner's."""
