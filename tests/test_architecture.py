@@ -16,11 +16,11 @@ ORDER = [
     "json_records", "tables", "cleaning", "columns", "checking", "duplicates", "reviews", "segmentation", "splits",
     "grouped_splits", "summary", "workers", "spilling", "portions", "intake", "division", "row_groups", "preparation",
     "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling", "outputs", "heads",
-    "losses", "metrics", "scoring", "ngrams", "calibration", "predictor", "ranks", "checkpoints", "schedule",
-    "training", "unfreezing", "end_to_end", "finetuning", "tuning", "estimators", "baselines", "intervals", "slices",
-    "label_noise", "behaviour", "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve",
-    "explanation", "vocabulary", "projection", "fonts", "plots", "report", "table_writer", "batch", "scale", "stages",
-    "pipeline", "cli",
+    "losses", "metrics", "scoring", "ngrams", "calibration", "predictor", "neighbours", "ranks", "checkpoints",
+    "schedule", "training", "unfreezing", "end_to_end", "finetuning", "tuning", "estimators", "baselines",
+    "intervals", "slices", "label_noise", "behaviour", "evaluation", "comparing", "fitting", "crossvalidation",
+    "learning_curve", "explanation", "vocabulary", "projection", "fonts", "plots", "report", "table_writer", "batch",
+    "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

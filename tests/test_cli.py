@@ -11,7 +11,7 @@ from xingping.cli import app, run_command
 
 COMMANDS = [
     "compare", "crossvalidate", "doctor", "encode", "evaluate", "explain", "learning-curve", "predict",
-    "prepare", "report", "run", "train", "tune",
+    "prepare", "report", "run", "serve", "train", "tune",
 ]  # fmt: skip
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "NgramSettings",
     "RunSettings",
     "SegmentationSettings",
+    "ServeSettings",
     "Settings",
     "SplitSettings",
     "TrainingSettings",
@@ -284,6 +285,25 @@ class EngineSettings(Settings):
     workers: int | None = Field(
         None, ge=1, le=65536, description="Ray workers; by default one for each GPU, or else for each node."
     )
+
+
+class ServeSettings(Settings):
+    """How a model is served over HTTP."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all of the machine's.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any that is free.")
+    batch_tokens: int = Field(
+        4096, ge=0, le=1 << 20, description="Tokens of waiting requests that are rated together; 0 rates each alone."
+    )
+    queue_tokens: int = Field(
+        200_000, ge=1, description="Tokens that may wait; a request beyond gets 503 and when to try again."
+    )
+    deadline: float = Field(30.0, gt=0, le=3600, description="Seconds after which a request is given up with 503.")
+    max_texts: int = Field(256, ge=1, le=100_000, description="Texts a request may hold.")
+    max_characters: int = Field(20_000, ge=1, description="Characters a text may have.")
+    max_body: int = Field(4 << 20, ge=1024, description="Bytes a request's body may have.")
+    api_keys: Path | None = Field(None, description="File with a key a line; requests then need one of them.")
+    rate_limit: int | None = Field(None, ge=1, description="Requests a minute of each key, or of each address.")
 
 
 class RunSettings(Settings):

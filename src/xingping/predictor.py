@@ -356,6 +356,10 @@ class RatingPredictor:
         place = {text: index for index, text in enumerate(distinct)}
         return Ratings.join(parts).take([place[text] for text in cleaned])
 
+    def encode(self, texts: Sequence[str]) -> StoredFeatures:
+        """Return the features of raw texts, as `predict_features` and `vectors` take them."""
+        return StoredFeatures.of(self._encode(self.clean(texts), None))
+
     def _encode(self, texts: list[str], progress: Callable[[int], None] | None) -> TokenFeatures:
         """Encode cleaned texts in the unit that the head was trained on."""
         features = self.encoder.encode(texts, progress=progress)

@@ -37,6 +37,8 @@ from xingping.finetuning import finetune
 from xingping.fitting import EncodedReviews, fit_ngrams
 from xingping.label_noise import equal_text_ceiling, suspect_labels
 from xingping.learning_curve import trace_learning_curve
+from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
+from xingping.neighbours import Neighbours
 from xingping.ngrams import NgramModel
 from xingping.plots import learning_curves, save_figure
 from xingping.predictor import TUNED, RatingPredictor, Ratings, load_encoder
@@ -227,6 +229,10 @@ class StageWork:
         folder = self.run.file(f"models/{task}")
         predictor = self._encoded.calibrated(task, trained.head.only(task), ngrams, self.reviews.indices("valid"))
         write_json(folder / "history.json", trained.history())
+        train = self.reviews.indices("train")
+        kept = train[sample_reviews(len(train), most=MOST_NEIGHBOURS, seed=self.settings.seed)]
+        reviews = self.reviews.table(kept, ["text", "film", "rating"])
+        Neighbours.build(predictor, self.features.take(kept), reviews).save(folder / "neighbours.parquet")
         predictor.save(folder)
 
     def _train(self, tasks: tuple[Task, ...], checkpoint: Path, advance: Callable[[int], None]) -> TrainedHead:

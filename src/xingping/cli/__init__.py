@@ -24,6 +24,7 @@ from xingping.cli import (
     prepare,
     report,
     run,
+    serve,
     train,
     tune,
 )
@@ -59,7 +60,7 @@ def _main(
 
 COMMANDS = (
     run, prepare, encode, train, tune, evaluate, report, compare, crossvalidate, learning_curve, predict, explain,
-    doctor,
+    serve, doctor,
 )  # fmt: skip
 
 for _module in COMMANDS:

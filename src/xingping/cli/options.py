@@ -10,10 +10,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from xingping.config import EngineSettings, RunSettings, Settings, help_of
+from xingping.config import EngineSettings, RunSettings, Settings
 from xingping.errors import SettingsError
 
-__all__ = ["Out", "Quiet", "Run", "merge", "with_engine", "with_settings"]
+__all__ = ["Out", "Quiet", "Run", "merge", "with_engine", "with_group", "with_settings"]
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, as made by `xingping run`.")]
 Out = Annotated[Path, typer.Option("--out", help="Run directory to make or go on with.")]
@@ -133,31 +133,57 @@ def with_engine(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @wraps(command)
-    def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - typer checks them
-        given = {name: arguments.pop(name) for name in EngineSettings.model_fields}
-        engine = EngineSettings.parse({name: value for name, value in given.items() if value is not None})
+    def checked(**arguments: Any) -> None:  # noqa: ANN401 - typer checks them
+        engine = arguments["engine"]
         if engine.engine != "ray" and (engine.ray_address or engine.workers):
             raise SettingsError("--ray-address and --workers are of a Ray cluster; add --engine ray")
-        command(**arguments, engine=engine)
+        command(**arguments)
 
-    signature = inspect.signature(command)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "engine"]
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                _plain_type(field.annotation) | None,
-                typer.Option(f"--{name.replace('_', '-')}", help=help_of(EngineSettings, name), show_default=False),
-            ],
-        )
-        for name, field in EngineSettings.model_fields.items()
-    ]
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *added]]
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
-    wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
-    return wrapper
+    return with_group("engine", EngineSettings)(checked)
+
+
+def with_group(name: str, settings: type[Settings]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of some settings, which it takes together as a parameter.
+
+    Parameters
+    ----------
+    name
+        Of the parameter.
+    settings
+        The options have the names of its fields.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - typer checks them
+            given = {field: arguments.pop(field) for field in settings.model_fields}
+            values = {field: value for field, value in given.items() if value is not None}
+            command(**arguments, **{name: settings.parse(values)})
+
+        signature = inspect.signature(command)
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+        added = [_group_parameter(field, info) for field, info in settings.model_fields.items()]
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *added]]
+        wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+        return wrapper
+
+    return decorate
+
+
+def _group_parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    help_text = field.description or ""
+    if field.default not in (None, "local"):
+        help_text += f" [default: {field.default}]"
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
+            _plain_type(field.annotation) | None,
+            typer.Option(f"--{name.replace('_', '-')}", help=help_text, show_default=False),
+        ],
+    )
 
 
 def merge(settings: RunSettings, values: Values) -> RunSettings:

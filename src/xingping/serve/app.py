@@ -1,0 +1,189 @@
+"""The application: routes, and what stands before them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from xingping.config import ServeSettings, Task
+from xingping.serve.batching import Batcher
+from xingping.serve.boundary import Boundary
+from xingping.serve.guards import ApiKeys, RateLimit
+from xingping.serve.model import ModelLoader
+from xingping.serve.observation import Metrics
+from xingping.serve.problems import Problem
+from xingping.serve.schemas import Explanations, Model, ProblemBody, RatingList, Requests, Similar
+
+__all__ = ["create_app"]
+
+BODY_SECONDS = 20.0
+"""Time for a client to send the body of a request."""
+
+MOST_DETAILS = 3
+"""Faults of a body that are told."""
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemBody, "description": description}
+    for status, description in {
+        400: "The body cannot be read.",
+        401: "An API key is needed.",
+        408: "The body came too slowly.",
+        413: "The body is too large.",
+        422: "The body is not what it should be.",
+        429: "Too many requests of this client.",
+        503: "Too many requests wait, the time is up, or the model is not loaded; see Retry-After.",
+    }.items()
+}
+
+
+def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task | None = None) -> FastAPI:
+    """Return the ASGI application that serves a model.
+
+    Parameters
+    ----------
+    path
+        A model bundle or a run directory.
+    settings
+        Limits; where it listens is not the application's business.
+    task
+        Which model of a run directory; by default classification where there is one.
+
+    Raises
+    ------
+    InputError
+        The file of keys cannot be used.
+    """
+    settings = settings or ServeSettings()
+    loader = ModelLoader(path, task)
+    batcher = Batcher(
+        budget=settings.batch_tokens,
+        capacity=settings.queue_tokens,
+        on_batch=lambda work, texts, seconds: metrics.on_batch(work, texts, seconds),
+    )
+    metrics = Metrics(lambda: batcher.waiting)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        loader.start()
+        yield
+        batcher.close()
+
+    app = FastAPI(
+        title="xingping",
+        version=version("xingping"),
+        description="Star ratings of Chinese reviews.",
+        lifespan=lifespan,
+        responses=PROBLEMS,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.loader = loader
+    guard = _guard(settings)
+    _add_model_routes(app, settings, loader, batcher, guard)
+    _add_operator_routes(app, loader, metrics)
+    app.mount("/", StaticFiles(packages=[("xingping.serve", "page")], html=True))
+    _add_handlers(app)
+    app.add_middleware(Boundary, metrics=metrics, max_body=settings.max_body, body_seconds=BODY_SECONDS)
+    return app
+
+
+def _guard(settings: ServeSettings) -> Callable[[Request], Awaitable[None]]:
+    """Return what checks the key and the rate of a request."""
+    keys = ApiKeys(settings.api_keys) if settings.api_keys else None
+    limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
+
+    async def check(request: Request) -> None:
+        client = request.client.host if request.client else ""
+        if keys is not None:
+            client = keys.check(request.headers)
+        if limit is not None:
+            limit.check(client)
+
+    return check
+
+
+def _add_model_routes(
+    app: FastAPI,
+    settings: ServeSettings,
+    loader: ModelLoader,
+    batcher: Batcher,
+    guard: Callable[[Request], Awaitable[None]],
+) -> None:
+    requests, guarded = Requests(settings), [Depends(guard)]
+
+    @app.post("/v1/predict", dependencies=guarded, summary="Rate reviews")
+    async def predict(body: requests.texts) -> RatingList:  # type: ignore[valid-type, name-defined]
+        """Rate one review or many."""
+        model = loader.model
+        found = await batcher.submit(model.rate, body.texts, seconds=settings.deadline)  # type: ignore[attr-defined]
+        return RatingList(task=model.predictor.task, ratings=list(found))
+
+    @app.post("/v1/explain", dependencies=guarded, summary="Say what ratings rest on")
+    async def explain(body: requests.texts) -> Explanations:  # type: ignore[valid-type, name-defined]
+        """Rate reviews and say which words the model looked at, and what each word does to the rating."""
+        model = loader.model
+        found = await batcher.submit(model.explain, body.texts, seconds=settings.deadline)  # type: ignore[attr-defined]
+        return Explanations(task=model.predictor.task, explanations=list(found))
+
+    @app.post("/v1/similar", dependencies=guarded, summary="Find reviews like these")
+    async def similar(body: requests.similar) -> Similar:  # type: ignore[valid-type, name-defined]
+        """Find the reviews of the training split that the model sees nearest, with their stars."""
+        model = loader.model
+        if not model.has_neighbours:
+            raise Problem(404, "no_reviews", "this model was saved without reviews to compare with; evaluate the run")
+        found = await batcher.submit(model.similar, body.texts, seconds=settings.deadline)  # type: ignore[attr-defined]
+        return Similar(similar=[reviews[: body.n] for reviews in found])  # type: ignore[attr-defined]
+
+    @app.get("/v1/model", dependencies=guarded, summary="Describe the model")
+    async def describe() -> Model:
+        """Say what is served, and how good it was on its test split."""
+        return loader.model.description
+
+
+def _add_operator_routes(app: FastAPI, loader: ModelLoader, metrics: Metrics) -> None:
+    @app.get("/healthz", summary="Is the process alive?")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Can it rate?")
+    async def readyz() -> dict[str, str]:
+        _ = loader.model
+        return {"status": "ready"}
+
+    @app.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")
+    async def exposition() -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_handlers(app: FastAPI) -> None:
+    def answer(request: Request, problem: Problem) -> Response:
+        return JSONResponse(problem.body(request.state.request_id), problem.status, problem.headers)
+
+    @app.exception_handler(Problem)
+    async def of_problem(request: Request, problem: Problem) -> Response:
+        return answer(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def of_validation(request: Request, error: RequestValidationError) -> Response:
+        # Where and what, never the input itself: it is somebody's review.
+        found = [
+            f"{'.'.join(str(part)[:40] for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors()[:MOST_DETAILS]
+        ]
+        return answer(request, Problem(422, "invalid_request", "; ".join(found)))
+
+    @app.exception_handler(HTTPException)
+    async def of_status(request: Request, error: HTTPException) -> Response:
+        return answer(request, Problem.of_status(error.status_code, error.headers))
+
+    @app.exception_handler(Exception)
+    async def of_failure(request: Request, error: Exception) -> Response:  # noqa: ARG001 - told by the log
+        message = "the server failed on this request; its log has the request id"
+        return answer(request, Problem(500, "internal_error", message))

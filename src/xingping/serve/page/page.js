@@ -1,0 +1,153 @@
+const SAYS = {
+  zh: {
+    title: "这条短评，会打几颗星？", label: "影评（中文）", rate: "打分", examples: "例如：", probabilities: "各星级的概率",
+    words: "哪些词起了作用", similar: "相似的评论",
+    wordsNote: "暖色的词使评分升高，冷色的使其降低：颜色越深，去掉该词后评分变化越大。",
+    similarNote: "模型认为最接近的训练集评论，以及作者给出的星级。",
+    expected: (x) => `期望 ${x.toFixed(2)} 星`, starsOf: (n) => `${n} 星`, working: "正在打分……", empty: "请先输入一条评论。",
+    set: (set, share) => `真实星级有 ${share}% 的把握在其中：${set.join("、")} 星。`, retry: (s) => `服务器繁忙，请 ${s} 秒后再试。`,
+    failed: "出错了：", offline: "连接不上服务器。", model: (m) => `模型：${m.task}，编码器 ${m.encoder}（${m.precision}）`,
+    effect: (x) => `${x >= 0 ? "+" : "−"}${Math.abs(x).toFixed(2)} 星`, other: "English",
+  },
+  en: {
+    title: "How many stars is this review?", label: "Review (Chinese)", rate: "Rate", examples: "For example:",
+    probabilities: "Probability of each star", words: "What the rating rests on", similar: "Reviews like it",
+    wordsNote: "Warm words raise the rating, cold ones lower it: the deeper, the more the rating moves without the word.",
+    similarNote: "Training reviews that the model sees nearest, with their authors' stars.",
+    expected: (x) => `${x.toFixed(2)} stars expected`, starsOf: (n) => `${n} ${n === 1 ? "star" : "stars"}`,
+    working: "Rating …", empty: "Write a review first.",
+    set: (set, share) => `The true star is one of these in ${share}% of the cases: ${set.join(", ")}.`,
+    retry: (s) => `The server is busy; try again in ${s} s.`, failed: "That failed: ", offline: "The server cannot be reached.",
+    model: (m) => `Model: ${m.task}, encoder ${m.encoder} (${m.precision})`,
+    effect: (x) => `${x >= 0 ? "+" : "−"}${Math.abs(x).toFixed(2)} stars`, other: "中文",
+  },
+};
+const EXAMPLES = ["哭了三次，值得二刷！", "画面很美，但是故事太弱了。", "浪费了两个小时，难看。"];
+const at = (id) => document.getElementById(id);
+const remembered = () => { try { return localStorage.getItem("language"); } catch { return null; } };
+let language = remembered() ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+let model = null;
+let shown = null;
+let asked = 0;
+
+function make(tag, text, attributes = {}) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+function speak() {
+  const says = SAYS[language];
+  document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
+  for (const element of document.querySelectorAll("[data-says]")) element.textContent = says[element.dataset.says];
+  at("language").textContent = says.other;
+  at("language").lang = language === "zh" ? "en" : "zh-Hans";
+  at("model").textContent = model ? says.model(model) : "";
+  if (shown) show(shown);
+}
+
+class Refusal extends Error {}
+
+async function ask(path, body) {
+  const says = SAYS[language];
+  let response;
+  try {
+    const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    response = await fetch(path, options || {});
+  } catch {
+    throw new Refusal(says.offline);
+  }
+  if (response.ok) return response.json();
+  const wait = response.headers.get("Retry-After");
+  if (wait) throw new Refusal(says.retry(wait));
+  const problem = await response.json().catch(() => ({}));
+  throw new Refusal(says.failed + (problem.error?.message ?? response.statusText));
+}
+
+function show({ rating, explanation, similar }) {
+  const says = SAYS[language];
+  at("result").hidden = false;
+  at("stars").textContent = "★".repeat(rating.rating) + "☆".repeat(5 - rating.rating);
+  at("stars").setAttribute("aria-label", says.starsOf(rating.rating));
+  at("expected").textContent = says.expected(rating.expected);
+  at("doubt").textContent = rating.set && model?.coverage ? says.set(rating.set, Math.round(100 * model.coverage)) : "";
+  at("probabilities").hidden = !rating.probabilities;
+  at("probabilities").tBodies[0].replaceChildren(...(rating.probabilities ?? []).map((p, index) => {
+    const row = document.createElement("tr");
+    if (rating.set?.includes(index + 1)) row.className = "in";
+    const bar = document.createElement("td");
+    bar.append(make("meter", "", { min: 0, max: 1, value: p, "aria-label": says.starsOf(index + 1) }));
+    row.append(make("th", says.starsOf(index + 1), { scope: "row" }), bar, make("td", `${(100 * p).toFixed(1)}%`));
+    return row;
+  }).reverse());
+  showWords(explanation, says);
+  at("similar").hidden = !similar.length;
+  at("reviews").replaceChildren(...similar.map((review) => {
+    const item = document.createElement("li");
+    const stars = "★".repeat(review.rating) + "☆".repeat(5 - review.rating);
+    item.append(make("p", review.text, { lang: "zh-Hans" }));
+    item.append(make("p", `${stars}${review.film ? ` · ${review.film}` : ""}`, { class: "note", "aria-label": says.starsOf(review.rating) }));
+    return item;
+  }));
+}
+
+function showWords(explanation, says) {
+  const most = Math.max(0.05, ...explanation.words.map((word) => Math.abs(word.effect ?? 0)));
+  const characters = Array.from(explanation.text);  // the server counts characters, not UTF-16 units
+  const parts = [];
+  let end = 0;
+  for (const word of explanation.words) {
+    parts.push(document.createTextNode(characters.slice(end, word.start).join("")));
+    const effect = word.effect ?? 0;
+    const span = make("span", characters.slice(word.start, word.end).join(""), { class: effect >= 0 ? "up" : "down", title: says.effect(effect) });
+    span.style.setProperty("--share", Math.abs(effect) / most);
+    parts.push(span);
+    end = word.end;
+  }
+  parts.push(document.createTextNode(characters.slice(end).join("")));
+  at("words").replaceChildren(...parts);
+}
+
+async function rate() {
+  const text = at("text").value.trim();
+  const says = SAYS[language];
+  if (!text) { at("message").textContent = says.empty; return; }
+  const mine = ++asked;
+  const button = at("form").querySelector("button[type=submit]");
+  button.disabled = true;
+  at("message").textContent = says.working;
+  try {
+    const texts = { texts: [text] };
+    const [rated, explained, similar] = await Promise.all([
+      ask("v1/predict", texts), ask("v1/explain", texts),
+      ask("v1/similar", { ...texts, n: 5 }).catch(() => ({ similar: [[]] })),
+    ]);
+    if (mine !== asked) return;
+    shown = { rating: rated.ratings[0], explanation: explained.explanations[0], similar: similar.similar[0] };
+    at("message").textContent = "";
+    show(shown);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (mine === asked) at("message").textContent = error.message;
+  } finally {
+    if (mine === asked) button.disabled = false;
+  }
+}
+
+at("form").addEventListener("submit", (event) => { event.preventDefault(); rate(); });
+at("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) rate();
+});
+at("language").addEventListener("click", () => {
+  language = language === "zh" ? "en" : "zh";
+  try { localStorage.setItem("language", language); } catch { /* a private window remembers nothing */ }
+  speak();
+});
+at("examples").append(...EXAMPLES.map((text) => {
+  const button = make("button", text, { type: "button", lang: "zh-Hans" });
+  button.addEventListener("click", () => { at("text").value = text; rate(); });
+  return button;
+}));
+speak();
+ask("v1/model").then((found) => { model = found; speak(); }).catch((error) => { at("message").textContent = error.message; });

@@ -1,0 +1,160 @@
+"""What goes in and comes out over HTTP; OpenAPI is made from it."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from xingping.config import ServeSettings
+from xingping.explanation import Explanation
+from xingping.predictor import Ratings
+
+__all__ = [
+    "Explanations",
+    "Model",
+    "ProblemBody",
+    "Rating",
+    "RatingList",
+    "Requests",
+    "Similar",
+    "explanations",
+    "ratings",
+]
+
+EXAMPLE = ["哭了三次，值得二刷！", "画面很美，但是故事太弱了"]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Rating(_Body):
+    """The rating of one text."""
+
+    rating: int = Field(ge=1, le=5, description="Stars.")
+    expected: float = Field(ge=1, le=5, description="The rating as a real number.")
+    probabilities: list[float] | None = Field(description="Of 1 to 5 stars; null where the model gives none.")
+    set: list[int] | None = Field(
+        description="Stars that hold the true one as often as the model was asked to; null where there are none."
+    )
+
+
+class RatingList(_Body):
+    """The ratings of the texts, in their order."""
+
+    task: str
+    ratings: list[Rating]
+
+
+class WordEffect(_Body):
+    """A word of a text."""
+
+    word: str
+    start: int = Field(description="Where it begins in the text, in characters.")
+    end: int
+    weight: float = Field(description="Its share of the attention on words.")
+    effect: float | None = Field(description="The expected rating less that without the word, in stars.")
+
+
+class ExplainedText(_Body):
+    """The rating of one text and what it rests on."""
+
+    text: str = Field(description="As it was cleaned; the words' places are in it.")
+    rating: int = Field(ge=1, le=5)
+    expected: float
+    probability: float | None = Field(description="Of the rating.")
+    words: list[WordEffect]
+    outside: float = Field(description="Share of the attention that fell on no word.")
+
+
+class Explanations(_Body):
+    """The explanations of the texts, in their order."""
+
+    task: str
+    explanations: list[ExplainedText]
+
+
+class SimilarReview(_Body):
+    """A review of the training split."""
+
+    text: str
+    film: str
+    rating: int = Field(ge=1, le=5, description="By its author.")
+    similarity: float = Field(description="Cosine of the model's vectors.")
+
+
+class Similar(_Body):
+    """For each text the reviews most like it, as the model sees them, the nearest first."""
+
+    similar: list[list[SimilarReview]]
+
+
+class Model(_Body):
+    """What is served."""
+
+    task: str
+    encoder: str
+    precision: str
+    layers: list[int]
+    version: str = Field(description="Of xingping, which trained it.")
+    coverage: float | None = Field(description="How often a prediction set is to hold the true star.")
+    test: dict[str, Any] | None = Field(description="Measures on the run's test split, where they are at hand.")
+
+
+class ProblemDetail(_Body):
+    """What went wrong."""
+
+    code: str = Field(description="Stable name of the error.")
+    message: str = Field(description="For people.")
+    request_id: str
+
+
+class ProblemBody(_Body):
+    """The body of every error."""
+
+    error: ProblemDetail
+
+
+class Requests:
+    """The bodies of requests, with the limits of one server.
+
+    Parameters
+    ----------
+    settings
+        Say how many texts, and how long.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        text = Annotated[str, Field(max_length=settings.max_characters), AfterValidator(_encodable)]
+        texts = Field(min_length=1, max_length=settings.max_texts, examples=[EXAMPLE], description="Reviews.")
+        kind = list[text]  # type: ignore[valid-type]  # made at run time
+        shared: dict[str, Any] = {"__base__": _Body, "texts": (kind, texts)}
+        self.texts: Any = create_model("Texts", __doc__="Reviews to rate or explain.", **shared)
+        count = (int, Field(5, ge=1, le=50, description="How many for each text."))
+        self.similar: Any = create_model("SimilarTo", __doc__="Reviews to find others like.", n=count, **shared)
+
+
+def ratings(found: Ratings) -> list[Rating]:
+    """Return ratings as they are sent."""
+    return [
+        Rating(
+            rating=int(found.rating[index]),
+            expected=round(float(found.expected[index]), 4),
+            probabilities=None if found.probabilities is None else found.probabilities[index].round(6).tolist(),
+            set=None if found.sets is None else [star + 1 for star in range(5) if found.sets[index, star]],
+        )
+        for index in range(len(found))
+    ]
+
+
+def explanations(found: list[Explanation]) -> list[ExplainedText]:
+    """Return explanations as they are sent."""
+    return [ExplainedText.model_validate(explanation.to_dict()) for explanation in found]
+
+
+def _encodable(text: str) -> str:
+    """Refuse half of a surrogate pair: it is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half of a surrogate pair, which is no character") from None
+    return text
