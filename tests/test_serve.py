@@ -275,7 +275,7 @@ def test_a_request_that_fails_does_not_take_others_with_it():
 
 def test_a_full_queue_turns_requests_away_and_drains():
     gate = Gate()
-    batcher = Batcher(budget=100, capacity=7)
+    batcher = Batcher(budget=100, capacity=5)
     answers = submit(batcher, gate, ["a"], ["b"], ["c"])
     assert answers[:2] == [["A"], ["B"]]
     assert (answers[2].status, answers[2].code) == (503, "queue_full")
@@ -288,7 +288,7 @@ def test_a_full_queue_turns_requests_away_and_drains():
 def test_a_request_that_waits_too_long_is_given_up_and_never_done():
     gate = Gate()
     batcher = Batcher(budget=0, capacity=1000)
-    answers = submit(batcher, gate, ["a"], ["b"], seconds=0.15)
+    answers = submit(batcher, gate, ["a"], ["b"], seconds=0.05)
     assert [answer.code for answer in answers] == ["deadline", "deadline"]
     batcher.close()
     assert gate.batches == [["a"]]

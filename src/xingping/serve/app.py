@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
 from xingping.config import ServeSettings, Task
 from xingping.serve.batching import Batcher
@@ -25,6 +25,13 @@ __all__ = ["create_app"]
 
 BODY_SECONDS = 20.0
 """Time for a client to send the body of a request."""
+
+PAGE = {
+    "index.html": "text/html; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 
 MOST_DETAILS = 3
 """Faults of a body that are told."""
@@ -88,7 +95,7 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     guard = _guard(settings)
     _add_model_routes(app, settings, loader, batcher, guard)
     _add_operator_routes(app, loader, metrics)
-    app.mount("/", StaticFiles(packages=[("xingping.serve", "page")], html=True))
+    _add_page(app)
     _add_handlers(app)
     app.add_middleware(Boundary, metrics=metrics, max_body=settings.max_body, body_seconds=BODY_SECONDS)
     return app
@@ -160,6 +167,20 @@ def _add_operator_routes(app: FastAPI, loader: ModelLoader, metrics: Metrics) ->
     @app.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")
     async def exposition() -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = files("xingping.serve").joinpath("page")
+    for name, kind in PAGE.items():
+        path = "/" if name == "index.html" else f"/{name}"
+        app.add_api_route(path, _file(folder.joinpath(name).read_bytes(), kind), include_in_schema=False)
+
+
+def _file(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
+    async def answer() -> Response:
+        return Response(content, media_type=kind)
+
+    return answer
 
 
 def _add_handlers(app: FastAPI) -> None:

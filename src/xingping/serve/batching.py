@@ -139,8 +139,6 @@ class Batcher:
             wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if wanted:
                 self._run(wanted)
-            with self._changed:
-                self._waiting -= sum(job.tokens for job in jobs)
 
     def _take(self) -> list[_Job]:
         """Wait for jobs, and take the first and those of its kind that fit beside it; none at the end."""
@@ -160,6 +158,7 @@ class Batcher:
                 else:
                     left.append(job)
             self._jobs.extendleft(reversed(left))
+            self._waiting -= tokens
             return taken
 
     def _run(self, jobs: Sequence[_Job]) -> None:
