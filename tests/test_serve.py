@@ -1,4 +1,5 @@
 import asyncio
+import csv
 import json
 import os
 import signal
@@ -166,6 +167,50 @@ def test_the_page_and_what_it_needs_are_there(client):
         assert client.get(f"/{name}").status_code == 200
         assert f'"{name}"' in page.text
     assert "http" not in client.get("/page.js").text
+
+
+def rated_table(client, name, content):
+    table = client.post("/v1/tables", params={"name": name}, content=content)
+    assert table.status_code == 202, table.text
+    address = f"/v1/tables/{table.json()['id']}"
+    for _ in range(600):
+        state = client.get(address).json()
+        if state["state"] in ("done", "failed"):
+            return state, client.get(f"{address}/rated")
+        time.sleep(0.05)
+    raise AssertionError(state)
+
+
+def test_a_table_is_rated_in_the_background(client):
+    content = f"电影,评论\n甲,{GOOD}看过\n甲,{BAD}\n=乙,\n".encode()
+    state, rated = rated_table(client, "../../表.CSV", content)
+    assert (state["state"], state["rows"], state["unrated"]) == ("done", 3, 1)
+    assert state["done"] == state["total"] == len(content)
+    assert [(film["film"], film["reviews"]) for film in state["films"]] == [("甲", 2)]
+    assert rated.content.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(rated.content.decode("utf-8-sig").splitlines()))
+    assert [row["predicted_rating"] for row in rows] == ["5", "1", ""]
+    assert rows[2]["电影"] == "'=乙"
+    assert "attachment" in rated.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"a,b\n1,2\n", b"\xff\xfe\xfd", b"[" * 3000])
+def test_a_table_that_cannot_be_rated_says_why(client, content):
+    answer = client.post("/v1/tables", params={"name": "t.csv"}, content=content)
+    assert answer.status_code == 202
+    state, rated = rated_table(client, "t.csv", content)
+    assert state["state"] == "failed"
+    assert state["message"]
+    assert "/tmp" not in state["message"]
+    assert code_of(rated, 409) == "not_done"
+    assert client.post("/v1/predict", json={"texts": ["a"]}).status_code == 200
+
+
+def test_tables_of_unknown_kinds_and_unknown_tables_are_refused(client):
+    assert code_of(client.post("/v1/tables", params={"name": "t.zip"}, content=b"PK"), 415) == "unknown_format"
+    assert code_of(client.post("/v1/tables", content=b"a"), 422) == "invalid_request"
+    assert code_of(client.get("/v1/tables/..%2f..%2fetc"), 404) in ("no_such_table", "not_found")
+    assert code_of(client.get("/v1/tables/nothing/rated"), 404) == "no_such_table"
 
 
 def test_keys_are_needed_where_there_are_keys(trained_run, tmp_path):

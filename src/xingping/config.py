@@ -302,6 +302,7 @@ class ServeSettings(Settings):
     max_texts: int = Field(256, ge=1, le=100_000, description="Texts a request may hold.")
     max_characters: int = Field(20_000, ge=1, description="Characters a text may have.")
     max_body: int = Field(4 << 20, ge=1024, description="Bytes a request's body may have.")
+    max_table: int = Field(64 << 20, ge=1024, description="Bytes a table may have that is sent to be rated.")
     api_keys: Path | None = Field(None, description="File with a key a line; requests then need one of them.")
     rate_limit: int | None = Field(None, ge=1, description="Requests a minute of each key, or of each address.")
 

@@ -1,13 +1,15 @@
 """The application: routes, and what stands before them."""
 
+import asyncio
+import codecs
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
@@ -16,10 +18,11 @@ from xingping.config import ServeSettings, Task
 from xingping.serve.batching import Batcher
 from xingping.serve.boundary import Boundary
 from xingping.serve.guards import ApiKeys, RateLimit
+from xingping.serve.jobs import TableJobs
 from xingping.serve.model import ModelLoader
 from xingping.serve.observation import Metrics
 from xingping.serve.problems import Problem
-from xingping.serve.schemas import Explanations, Model, ProblemBody, RatingList, Requests, Similar
+from xingping.serve.schemas import Explanations, Model, ProblemBody, RatingList, Requests, Similar, TableState
 
 __all__ = ["create_app"]
 
@@ -76,10 +79,13 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     )
     metrics = Metrics(lambda: batcher.waiting)
 
+    jobs = TableJobs(batcher, lambda: (loader.model.predictor, loader.model.table))
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         loader.start()
         yield
+        jobs.close()
         batcher.close()
 
     app = FastAPI(
@@ -94,10 +100,12 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     app.state.loader = loader
     guard = _guard(settings)
     _add_model_routes(app, settings, loader, batcher, guard)
+    _add_table_routes(app, loader, jobs, guard)
     _add_operator_routes(app, loader, metrics)
     _add_page(app)
     _add_handlers(app)
-    app.add_middleware(Boundary, metrics=metrics, max_body=settings.max_body, body_seconds=BODY_SECONDS)
+    largest = {"": settings.max_body, "/v1/tables": settings.max_table}
+    app.add_middleware(Boundary, metrics=metrics, max_body=largest, body_seconds=BODY_SECONDS)
     return app
 
 
@@ -126,32 +134,71 @@ def _add_model_routes(
     requests, guarded = Requests(settings), [Depends(guard)]
 
     @app.post("/v1/predict", dependencies=guarded, summary="Rate reviews")
-    async def predict(body: requests.texts) -> RatingList:  # type: ignore[valid-type, name-defined]
+    async def predict(body: requests.texts) -> RatingList:  # type: ignore[name-defined]
         """Rate one review or many."""
         model = loader.model
-        found = await batcher.submit(model.rate, body.texts, seconds=settings.deadline)  # type: ignore[attr-defined]
+        found = await batcher.submit(model.rate, body.texts, seconds=settings.deadline)
         return RatingList(task=model.predictor.task, ratings=list(found))
 
     @app.post("/v1/explain", dependencies=guarded, summary="Say what ratings rest on")
-    async def explain(body: requests.texts) -> Explanations:  # type: ignore[valid-type, name-defined]
+    async def explain(body: requests.texts) -> Explanations:  # type: ignore[name-defined]
         """Rate reviews and say which words the model looked at, and what each word does to the rating."""
         model = loader.model
-        found = await batcher.submit(model.explain, body.texts, seconds=settings.deadline)  # type: ignore[attr-defined]
+        found = await batcher.submit(model.explain, body.texts, seconds=settings.deadline)
         return Explanations(task=model.predictor.task, explanations=list(found))
 
     @app.post("/v1/similar", dependencies=guarded, summary="Find reviews like these")
-    async def similar(body: requests.similar) -> Similar:  # type: ignore[valid-type, name-defined]
+    async def similar(body: requests.similar) -> Similar:  # type: ignore[name-defined]
         """Find the reviews of the training split that the model sees nearest, with their stars."""
         model = loader.model
         if not model.has_neighbours:
             raise Problem(404, "no_reviews", "this model was saved without reviews to compare with; evaluate the run")
-        found = await batcher.submit(model.similar, body.texts, seconds=settings.deadline)  # type: ignore[attr-defined]
-        return Similar(similar=[reviews[: body.n] for reviews in found])  # type: ignore[attr-defined]
+        found = await batcher.submit(model.similar, body.texts, seconds=settings.deadline)
+        return Similar(similar=[reviews[: body.n] for reviews in found])
 
     @app.get("/v1/model", dependencies=guarded, summary="Describe the model")
     async def describe() -> Model:
         """Say what is served, and how good it was on its test split."""
         return loader.model.description
+
+
+def _add_table_routes(
+    app: FastAPI, loader: ModelLoader, jobs: TableJobs, guard: Callable[[Request], Awaitable[None]]
+) -> None:
+    guarded = [Depends(guard)]
+    body = {"content": {"text/csv": {"schema": {"type": "string"}}}, "required": True}
+
+    @app.post(
+        "/v1/tables", status_code=202, dependencies=guarded, summary="Rate a table",
+        openapi_extra={"requestBody": body}, responses={415: {"model": ProblemBody, "description": "No such format."}},
+    )  # fmt: skip
+    async def submit(request: Request, name: Annotated[str, Query(max_length=255)]) -> TableState:
+        """Take a table, whose name ends in .csv, .tsv, .jsonl or .json, and rate it in the background."""
+        _ = loader.model
+        return await asyncio.to_thread(jobs.submit, name, await request.body())
+
+    missing: dict[int | str, dict[str, Any]] = {
+        404: {"model": ProblemBody, "description": "There is no such table (any more)."}
+    }
+
+    @app.get("/v1/tables/{table}", dependencies=guarded, summary="How far is a table?", responses=missing)
+    async def state(table: str) -> TableState:
+        """Say how far a table is, and when it is done, the mean rating of each film."""
+        return await asyncio.to_thread(jobs.state, table)
+
+    @app.get(
+        "/v1/tables/{table}/rated", dependencies=guarded, summary="Get a rated table", response_class=Response,
+        responses={
+            **missing,
+            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+            409: {"model": ProblemBody, "description": "It is not done."},
+        },
+    )  # fmt: skip
+    async def rated(table: str) -> Response:
+        """Return the table with the ratings behind its own columns, as CSV in UTF-8 that spreadsheets recognise."""
+        content = await asyncio.to_thread(jobs.result(table).read_bytes)
+        headers = {"Content-Disposition": 'attachment; filename="rated.csv"'}
+        return Response(codecs.BOM_UTF8 + content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _add_operator_routes(app: FastAPI, loader: ModelLoader, metrics: Metrics) -> None:

@@ -122,6 +122,17 @@ class Batcher:
                 {"Retry-After": self._retry_after()},
             ) from None  # fmt: skip
 
+    def run(self, work: Work, texts: Sequence[str]) -> Sequence[Any]:
+        """Return the answers of some work that is not urgent, on a thread that may wait; it is taken in any case."""
+        job = _Job(work, texts, work.tokens(texts), float("inf"))
+        with self._changed:
+            if not self._is_open:
+                raise Problem(503, "closing", "the server is closing")
+            self._jobs.append(job)
+            self._waiting += job.tokens
+            self._changed.notify()
+        return job.future.result()
+
     def close(self) -> None:
         """Finish what was accepted, and take nothing more."""
         with self._changed:

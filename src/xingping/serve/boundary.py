@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -40,12 +41,12 @@ class Boundary:
     metrics
         Count the requests.
     max_body
-        Bytes of a body.
+        Bytes of a body, by its path; the rest have that of "".
     body_seconds
         Time to send it.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body: int, body_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body: Mapping[str, int], body_seconds: float) -> None:
         self._app, self._metrics = app, metrics
         self._max_body, self._body_seconds = max_body, body_seconds
 
@@ -70,7 +71,8 @@ class Boundary:
             is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
-            body = await self._read(headers, receive)
+            most = self._max_body.get(scope["path"], self._max_body[""])
+            body = await self._read(headers, receive, most)
             await self._app(scope, body, answer)
         except asyncio.CancelledError:
             status = status or 499  # the client has gone
@@ -95,11 +97,11 @@ class Boundary:
                     status=status, milliseconds=round(1000 * seconds, 2),
                 )  # fmt: skip
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive, most: int) -> Receive:
         """Read the body within its limits, and return what hands it out."""
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body:
-            raise self._too_large()
+        if length.isdigit() and int(length) > most:
+            raise _too_large(most)
         body, more = bytearray(), length != b"0" or b"transfer-encoding" in headers
         try:
             async with asyncio.timeout(self._body_seconds):
@@ -109,8 +111,8 @@ class Boundary:
                         break
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if len(body) > self._max_body:
-                        raise self._too_large()
+                    if len(body) > most:
+                        raise _too_large(most)
         except TimeoutError:
             raise Problem(
                 408, "slow_body", f"the body did not arrive within {self._body_seconds:g} s", {"Connection": "close"}
@@ -126,9 +128,10 @@ class Boundary:
 
         return hand_out
 
-    def _too_large(self) -> Problem:
-        message = f"the body is larger than {self._max_body:,} bytes; send it in parts"
-        return Problem(413, "body_too_large", message, {"Connection": "close"})
+
+def _too_large(most: int) -> Problem:
+    message = f"the body is larger than {most:,} bytes; send it in parts"
+    return Problem(413, "body_too_large", message, {"Connection": "close"})
 
 
 def _problem(error: Exception) -> Problem:

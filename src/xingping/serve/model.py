@@ -14,6 +14,7 @@ from xingping.neighbours import Neighbour, Neighbours
 from xingping.predictor import RatingPredictor
 from xingping.segmentation import Segmenter
 from xingping.serve.batching import Work
+from xingping.serve.jobs import pack
 from xingping.serve.observation import log
 from xingping.serve.problems import Problem
 from xingping.serve.schemas import ExplainedText, Model, Rating, SimilarReview, explanations, ratings
@@ -44,6 +45,7 @@ class LoadedModel:
         self.rate = Work("rate", self._rate)
         self.explain = Work("explain", self._explain, EXPLAIN_FACTOR)
         self.similar = Work("similar", self._similar)
+        self.table = Work("table", lambda texts: pack(self.predictor.predict(texts)))
         self.description = self._describe(path)
         for text in WARM_UP:
             self._rate([text])

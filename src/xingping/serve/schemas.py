@@ -10,6 +10,7 @@ from xingping.predictor import Ratings
 
 __all__ = [
     "Explanations",
+    "FilmMean",
     "Model",
     "ProblemBody",
     "Rating",
@@ -100,6 +101,29 @@ class Model(_Body):
     test: dict[str, Any] | None = Field(description="Measures on the run's test split, where they are at hand.")
 
 
+class FilmMean(_Body):
+    """The mean rating of a film's reviews in a table, with an interval of 95 %."""
+
+    film: str
+    reviews: int
+    mean: float
+    low: float
+    high: float
+
+
+class TableState(_Body):
+    """How far a table is."""
+
+    id: str
+    state: str = Field(description="waiting, working, done or failed.")
+    done: int = Field(description="Of `total`, in bytes or rows of the table.")
+    total: int
+    rows: int = Field(description="Rows of the table, once it is done.")
+    unrated: int = Field(description="Rows without a text.")
+    message: str | None = Field(description="Why it failed.")
+    films: list[FilmMean] | None = Field(description="Where the table names films, once it is done.")
+
+
 class ProblemDetail(_Body):
     """What went wrong."""
 
@@ -126,7 +150,7 @@ class Requests:
     def __init__(self, settings: ServeSettings) -> None:
         text = Annotated[str, Field(max_length=settings.max_characters), AfterValidator(_encodable)]
         texts = Field(min_length=1, max_length=settings.max_texts, examples=[EXAMPLE], description="Reviews.")
-        kind = list[text]  # type: ignore[valid-type]  # made at run time
+        kind = list[text]
         shared: dict[str, Any] = {"__base__": _Body, "texts": (kind, texts)}
         self.texts: Any = create_model("Texts", __doc__="Reviews to rate or explain.", **shared)
         count = (int, Field(5, ge=1, le=50, description="How many for each text."))

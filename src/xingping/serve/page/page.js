@@ -8,6 +8,11 @@ const SAYS = {
     set: (set, share) => `真实星级有 ${share}% 的把握在其中：${set.join("、")} 星。`, retry: (s) => `服务器繁忙，请 ${s} 秒后再试。`,
     failed: "出错了：", offline: "连接不上服务器。", model: (m) => `模型：${m.task}，编码器 ${m.encoder}（${m.precision}）`,
     effect: (x) => `${x >= 0 ? "+" : "−"}${Math.abs(x).toFixed(2)} 星`, other: "English",
+    table: "给整张表打分", file: "文件", rateTable: "给表格打分", download: "下载结果（CSV）", paste: "或者粘贴",
+    tableNote: "CSV、TSV 或 JSON Lines，第一行是列名；每一行都会保留，并加上预测的星级。",
+    pasteNote: "每行一条评论；或者粘贴带列名的表格。", films: "每部影片的平均星级（95% 区间）",
+    columns: ["影片", "评论数", "平均", "下限", "上限"], sending: "正在上传……", noTable: "请先选择文件或粘贴内容。",
+    working2: (p) => `正在打分……${p}%`, done: (t) => `完成：${t.rows} 行，其中 ${t.unrated} 行没有文字。`,
   },
   en: {
     title: "How many stars is this review?", label: "Review (Chinese)", rate: "Rate", examples: "For example:",
@@ -20,6 +25,11 @@ const SAYS = {
     retry: (s) => `The server is busy; try again in ${s} s.`, failed: "That failed: ", offline: "The server cannot be reached.",
     model: (m) => `Model: ${m.task}, encoder ${m.encoder} (${m.precision})`,
     effect: (x) => `${x >= 0 ? "+" : "−"}${Math.abs(x).toFixed(2)} stars`, other: "中文",
+    table: "Rate a whole table", file: "File", rateTable: "Rate the table", download: "Download the result (CSV)",
+    paste: "Or paste", tableNote: "CSV, TSV or JSON Lines, with the columns named in the first line; every row is kept and gets its stars.",
+    pasteNote: "A review a line; or a table with its columns named.", films: "Mean rating of each film (95% interval)",
+    columns: ["Film", "Reviews", "Mean", "Low", "High"], sending: "Sending …", noTable: "Choose a file or paste something first.",
+    working2: (p) => `Rating … ${p}%`, done: (t) => `Done: ${t.rows} rows, ${t.unrated} of them without text.`,
   },
 };
 const EXAMPLES = ["哭了三次，值得二刷！", "画面很美，但是故事太弱了。", "浪费了两个小时，难看。"];
@@ -49,12 +59,12 @@ function speak() {
 
 class Refusal extends Error {}
 
-async function ask(path, body) {
+async function ask(path, body, kind = "application/json") {
   const says = SAYS[language];
   let response;
   try {
-    const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-    response = await fetch(path, options || {});
+    const sent = kind === "application/json" ? JSON.stringify(body) : body;
+    response = await fetch(path, body ? { method: "POST", headers: { "Content-Type": kind }, body: sent } : {});
   } catch {
     throw new Refusal(says.offline);
   }
@@ -135,6 +145,63 @@ async function rate() {
   }
 }
 
+/** Quote pasted lines as a table of one column, unless they are a table already. */
+function asTable(pasted) {
+  const lines = pasted.split(/\r?\n/).filter((line) => line.trim());
+  if (/[,\t]/.test(lines[0]) && /评论|短评|内容|影评|comment|text|review/i.test(lines[0])) return [lines.join("\n") + "\n", lines[0].includes("\t") ? "pasted.tsv" : "pasted.csv"];
+  return [["text", ...lines.map((line) => `"${line.replaceAll('"', '""')}"`)].join("\n") + "\n", "pasted.csv"];
+}
+
+const sleep = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+
+function showFilms(films, says) {
+  at("films").hidden = !films?.length;
+  const heading = document.createElement("tr");
+  heading.append(...says.columns.map((name) => make("th", name, { scope: "col" })));
+  at("films").tHead.replaceChildren(heading);
+  at("films").tBodies[0].replaceChildren(...(films ?? []).map((film) => {
+    const row = document.createElement("tr");
+    const cells = [film.reviews, film.mean.toFixed(2), film.low.toFixed(2), film.high.toFixed(2)];
+    row.append(make("th", film.film, { scope: "row", lang: "zh-Hans" }), ...cells.map((cell) => make("td", cell)));
+    return row;
+  }));
+}
+
+async function rateTable() {
+  const says = SAYS[language];
+  const file = at("file").files[0];
+  const pasted = at("pasted").value.trim();
+  if (!file && !pasted) { at("tableMessage").textContent = says.noTable; return; }
+  const [content, name] = file ? [file, file.name] : asTable(pasted);
+  const button = at("upload").querySelector("button[type=submit]");
+  button.disabled = true;
+  at("download").hidden = at("films").hidden = true;
+  at("tableMessage").textContent = says.sending;
+  at("progress").value = 0;
+  at("progress").hidden = false;
+  try {
+    let table = await ask(`v1/tables?name=${encodeURIComponent(name)}`, content, "text/csv");
+    while (table.state === "waiting" || table.state === "working") {
+      await sleep(500);
+      table = await ask(`v1/tables/${table.id}`);
+      at("progress").value = table.total ? table.done / table.total : 0;
+      at("tableMessage").textContent = says.working2(Math.round(100 * at("progress").value));
+    }
+    if (table.state === "failed") throw new Refusal(says.failed + table.message);
+    at("tableMessage").textContent = says.done(table);
+    at("rated").href = `v1/tables/${table.id}/rated`;
+    at("download").hidden = false;
+    showFilms(table.films, says);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    at("tableMessage").textContent = error.message;
+  } finally {
+    at("progress").hidden = true;
+    button.disabled = false;
+  }
+}
+
+at("upload").addEventListener("submit", (event) => { event.preventDefault(); rateTable(); });
 at("form").addEventListener("submit", (event) => { event.preventDefault(); rate(); });
 at("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) rate();
