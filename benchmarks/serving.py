@@ -7,8 +7,8 @@ connections over loopback: they share the cores with the server. Measured are
 
 - one client, one short review after the other: percentiles of the time to answer;
 - many clients, each with one review at a time: answers a second with batching on, off, on, off, in turns;
-- `--soak` seconds at the edge of saturation: errors by status, the server's memory at the beginning and the end, and what
-  became of the requests under way at SIGTERM.
+- `--soak` seconds at the edge of saturation: errors by status, the server's memory at the beginning and the end, and
+  what became of the requests under way at SIGTERM.
 """
 
 import argparse
@@ -130,7 +130,7 @@ async def server(run: Path, *options: str) -> AsyncIterator[tuple[int, subproces
                 port = int(event["url"].rpartition(":")[2])
             if event.get("event") == "ready":
                 break
-        drain = asyncio.create_task(asyncio.to_thread(lambda: [None for _ in process.stderr]))
+        drain = asyncio.create_task(asyncio.to_thread(lambda: [None for _ in process.stderr]))  # noqa: RUF006 - awaited
         try:
             yield port, process
         finally:
