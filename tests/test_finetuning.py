@@ -18,7 +18,7 @@ from xingping.config import EncoderSettings, FinetuneSettings, HeadSettings, Run
 from xingping.encoders import FrozenEncoder
 from xingping.end_to_end import LabelledTexts
 from xingping.errors import EncoderError
-from xingping.features import StoredFeatures
+from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
 from xingping.pipeline import STAGES, Pipeline
 from xingping.predictor import RatingPredictor
@@ -90,13 +90,13 @@ def test_a_tuned_encoder_learns_what_a_frozen_one_hides(tiny_encoder_folder, mod
     frozen = FrozenEncoder.load(str(tiny_encoder_folder))
     data = [
         LabelledFeatures(StoredFeatures.of(frozen.encode(some.texts)), some.ratings)
-        for some in (reviews(400, 1), reviews(60, 2))
+        for some in (reviews(240, 1), reviews(60, 2))
     ]
     settings = TrainingSettings(epochs=8, batch_size=8, learning_rate=0.01)
     before = train_head("classification", *data, head, settings, seed=0)
-    after, _ = tune(tiny_encoder_folder, mode, head=head, n=400, epochs=8, learning_rate=3e-3, layer_decay=1)
+    after, _ = tune(tiny_encoder_folder, mode, head=head, n=240, epochs=6, learning_rate=3e-3, layer_decay=1)
     reached = [trained.epochs[trained.best_epoch - 1].valid_accuracy for trained in (before, after)]
-    assert reached[1] > max(0.9, reached[0] + 0.1)
+    assert reached[1] > reached[0] + 0.15
 
 
 @pytest.mark.parametrize("layers", [None, (1, 2)])
@@ -254,9 +254,8 @@ def test_a_whole_run_is_on_the_tuned_encoder(tuned_run, tuned_cache):
     used = record["tuned_encoder"]
     assert (used["tuned"], used["layers"]) == ("full", [2])
     assert used["fingerprint"] != record["encoder"]["fingerprint"]
-    stores = [path.name for path in (tuned_cache / "features").iterdir()]
-    assert len(stores) == 1  # nothing frozen was encoded
-    assert stores[0].startswith(used["fingerprint"])
+    stores = [path for path in (tuned_cache / "features").iterdir() if path.is_dir()]
+    assert stores == [FeatureStore(used["fingerprint"], tuned_cache / "features").folder]  # nothing frozen was encoded
     metrics = read_json(tuned_run / "metrics.json")
     assert metrics["test"]["classification"]["accuracy"] > 0.8
     assert "mean_features" not in metrics["baselines"]

@@ -241,7 +241,8 @@ class _Curve:
         """Train a head; return the answers of the whole model, and of the head alone."""
         data = self.data
         training = enough_steps(data.settings.training, len(labels.train))
-        model = data.fit(self.task, labels.train, labels.valid, training=training, seed=seed, checkpoint=checkpoint)
+        resumed = checkpoint if training is data.settings.training else None  # what takes seconds is begun again
+        model = data.fit(self.task, labels.train, labels.valid, training=training, seed=seed, checkpoint=resumed)
         if model.ngrams is None:
             return {"head": data.rate(model, self.test)}
         head = data.calibrated(self.task, model.head, None, labels.valid)

@@ -19,7 +19,7 @@ from xingping.config import EncoderSettings, FinetuneSettings
 from xingping.encoders import TokenFeatures
 from xingping.encoders.architecture import check_fit, fitting_length, resolve_layers
 from xingping.encoders.inference import features_of
-from xingping.encoders.loading import load_tokenizer
+from xingping.encoders.loading import load_tokenizer, quiet
 from xingping.encoders.source import EncoderSource
 from xingping.encoders.tokenization import TokenizedTexts, tokenize
 from xingping.encoders.torch_runtime import TorchRuntime, cut_after
@@ -166,7 +166,7 @@ class TrainableEncoder:
 
     def _adapt(self, model: "PreTrainedModel") -> Any:  # noqa: ANN401 - peft's class depends on its version
         """Put low-rank updates beside all linear layers (LoRA: Hu et al. 2021, arXiv 2106.09685)."""
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, LoraModel
 
         targets = [
             name
@@ -174,7 +174,7 @@ class TrainableEncoder:
             if isinstance(module, nn.Linear) and layer_of(f"{name}.", self.last) <= self.last
         ]
         config = LoraConfig(r=self.settings.lora_rank, lora_alpha=self.settings.lora_alpha, target_modules=targets)
-        return get_peft_model(model, config)
+        return LoraModel(model, config, "default")
 
     def merge(self) -> None:
         """End the training: low-rank updates are added to the weights, and the model is one like any other."""
@@ -192,7 +192,7 @@ class TrainableEncoder:
         OutputError
             The folder cannot be written.
         """
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder) as temporary, quiet():
             self.model.save_pretrained(temporary)
             for pattern in TOKENIZER_FILES:
                 for file in self.source.folder.glob(pattern):

@@ -14,7 +14,7 @@ from xingping.errors import EncoderError, SettingsError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["load_model", "load_tokenizer"]
+__all__ = ["load_model", "load_tokenizer", "quiet"]
 
 UNUSED = ("pooler.", "position_ids")
 """Parameters that the states of tokens do not depend on, so that a checkpoint may lack them."""
@@ -38,7 +38,7 @@ def load_model(folder: Path, name: str) -> "PreTrainedModel":
     import torch
     from transformers import AutoConfig, AutoModel
 
-    with _quiet(), _explained(f"encoder {name} cannot be loaded from {folder}"):
+    with quiet(), _explained(f"encoder {name} cannot be loaded from {folder}"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if config.is_encoder_decoder:
             raise EncoderError(
@@ -93,7 +93,7 @@ def _read_tokenizer(folder: Path, name: str) -> Tokenizer:
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
     from transformers import AutoTokenizer
 
-    with _quiet():
+    with quiet():
         built: Any = AutoTokenizer.from_pretrained(
             folder, use_fast=True, local_files_only=True, trust_remote_code=False
         )
@@ -107,7 +107,7 @@ def _read_tokenizer(folder: Path, name: str) -> Tokenizer:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hush transformers: what its reports say, this module says in one line where it matters."""
     from transformers.utils import logging
 
