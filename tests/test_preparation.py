@@ -281,8 +281,10 @@ def test_a_full_disk_is_one_clear_line_and_nothing_is_left(file, tmp_path, monke
 
 
 CHILD = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without it
 from xingping.config import RunSettings
 from xingping.preparation import prepare
 from xingping.progress import Silent

@@ -217,7 +217,7 @@ def test_stages_on_a_cluster_leave_the_model_that_one_machine_leaves(
         trained_run / "models/classification/model.json"
     ).read_bytes()
     assert sorted(path.name for path in (tmp_path / "run" / "models/classification").iterdir()) == [
-        "head.safetensors", "history.json", "model.json", "ngrams.safetensors"
+        "head.safetensors", "history.json", "model.json", "neighbours.parquet", "ngrams.safetensors"
     ]  # fmt: skip
 
 
