@@ -58,8 +58,8 @@ def assign_films(
     """Assign whole films to sides.
 
     In the order of a hash of name and seed, each film goes to valid or test, whichever has more room, if that brings
-    the side nearer to its share of the reviews, and else to train. A side that stays empty takes over the smallest
-    film of the side with the most films.
+    the side nearer to its share of the reviews, and else to train; so a film of more than twice a share is trained on.
+    A side that stays empty takes over the smallest film of the side with the most films.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def show_cross_validation(record: Mapping[str, Any]) -> None:
     """Print the measures over all films that were held out, and the shares of right ratings of each."""
     task, pooled, films = record["task"], record["pooled"], record["films"]
     show_measures({task: pooled["test"][task], **{f"baseline {name}": m for name, m in pooled["baselines"].items()}})
-    headings = [f"{who}, {share}" for who in (task, "n-grams") for share in SHARES.values()]
+    headings = [f"{who}, {share}" for who in ("model", "n-grams") for share in SHARES.values()]
     shown = list(films.items())[:MOST_FILMS]
     title = f"{len(shown)} of {len(films)} films, each rated by a model that has not seen it"
     table = _table(title, "", ["reviews", *headings])
