@@ -144,7 +144,7 @@ class _Finetuning:
         head = RatingHead(encoder.dim, head_settings, tasks, len(encoder.layers))
         some = train.texts[:: max(1, len(train.texts) // STANDARDISED_TEXTS)]
         head.start_from(StoredFeatures.of(encoder.encode(some)), train.ratings)
-        rates = encoder.unfreeze()
+        rates = encoder.unfreeze(self.device.type)
         self.network = TunedNetwork(encoder.model, encoder.layers, head, self.dtype).to(self.device)
         self.losses = {task: RatingLoss(task, head_settings, training, train.ratings) for task in tasks}
         self.weights: dict[str, Tensor] = {
