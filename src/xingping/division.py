@@ -152,7 +152,7 @@ class _Rows:
         return {"authors": dict(zip(SPLITS, counts, strict=True))}
 
     def divide_days(self) -> dict[str, Any]:
-        """Fill in the sides by day; return the first and the last day of each."""
+        """Fill in the sides by day; return the days that each begins and ends with."""
         reviews: dict[int, int] = {}
         for days, _ in self._days():
             for day, count in zip(*(array.tolist() for array in np.unique(days, return_counts=True)), strict=True):
