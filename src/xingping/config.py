@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Task = Literal["classification", "regression", "ordinal"]
+Language = Literal["en", "zh"]
 Pooling = Literal["self_attention", "mean", "max", "cls"]
 LayerMix = Literal["concat", "learned"]
 OrdinalOutput = Literal["coral", "corn"]
@@ -327,6 +328,8 @@ class RunSettings(Settings):
         description="Comma-separated: classification,regression,ordinal.",
     )
     movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
+    all_movies: bool = Field(False, description="Also write a page for each film, and an index of them.")
+    versus: str | None = Field(None, min_length=1, description="Film to compare the films of --movie with.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 
     @model_validator(mode="after")

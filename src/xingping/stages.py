@@ -104,7 +104,8 @@ class StageWork:
 
     def encode(self) -> None:
         """Encode every text that the store does not hold; where the encoder is fine-tuned, it encodes afterwards."""
-        find_films(self.reviews.film_counts(), self.settings.movies)
+        asked_for = [*self.settings.movies, *([self.settings.versus] if self.settings.versus else [])]
+        find_films(self.reviews.film_counts(), asked_for)
         if self.settings.finetuning.enabled:
             TrainableEncoder(self.settings.encoder, self.settings.finetuning)  # says now what it would say later
         encoder = load_encoder(self.settings.encoder)
@@ -347,7 +348,8 @@ class StageWork:
     def report(self) -> None:
         """Write the page and its figures."""
         self.progress.say("report: figures and page")
-        write_report(self.run.path, self.settings.movies)
+        settings = self.settings
+        write_report(self.run.path, settings.movies, all_movies=settings.all_movies, versus=settings.versus)
 
     @cached_property
     def reviews(self) -> PreparedReviews:

@@ -82,6 +82,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "optimize": ("answers", "optimize"),
     "coverage": ("answers", "coverage"),
     "movie": ("movies",),
+    "all_movies": ("all_movies",),
+    "versus": ("versus",),
     "seed": ("seed",),
 }
 """Each option and the setting that it sets."""

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from xingping import plots
 from xingping.fonts import drawable
+from xingping.language import _, join_sentences
 from xingping.report import content, figures
-from xingping.report.figures import Chart, FigureFolder
+from xingping.report.figures import Chart, FigureFolder, Maps
 from xingping.report.highlights import Highlight, highlights
 from xingping.report.published import PUBLISHED_FILM, PUBLISHED_ON
 from xingping.report.run_data import FilmReviews, RunData
@@ -46,11 +47,12 @@ class CaseStudy:
     film: str
     slug: str
     overview: str
+    verdict: str
     caution: str
     metrics: Table | None
     comparison: str
     charts: Mapping[str, Mapping[str, Chart]]
-    maps: Sequence[Chart]
+    maps: Maps | None
     maps_note: str
     tfidf: Chart | None
     cloud: Chart | None
@@ -59,7 +61,14 @@ class CaseStudy:
 
 
 def make_case_study(
-    data: RunData, film: str, number: int, folder: FigureFolder, stopwords: frozenset[str]
+    data: RunData,
+    film: str,
+    slug: str,
+    folder: FigureFolder,
+    stopwords: frozenset[str],
+    *,
+    number: int | None,
+    versus: str | None,
 ) -> CaseStudy:
     """Make the case study of a film of the run.
 
@@ -76,7 +85,6 @@ def make_case_study(
     stopwords
         Words that do not count.
     """
-    slug = f"film-{number:02d}"
     measured = data.metrics["films"].get(film, {"n": 0, "test": {}, "baselines": {}})
     known = data.summary["films"][film]
     test, baselines = _in_order(measured["test"], data.tasks), content.best_first(measured["baselines"])
@@ -90,13 +98,14 @@ def make_case_study(
             PUBLISHED_ON,
             f"Measures on the film's {content.count(n, 'test review')}",
         )
-    maps, maps_note = _maps(data, film, slug, folder)
+    maps, maps_note = _maps(data, film, slug, folder, number)
     reviews = data.film_reviews(film)
     tfidf, cloud = _word_charts(reviews, film, slug, folder, stopwords)
     return CaseStudy(
         film=film,
         slug=slug,
         overview=_overview(known),
+        verdict="verdict",
         caution=_caution(n),
         metrics=metrics,
         comparison=content.comparison(test, baselines) if n else "",
@@ -134,17 +143,22 @@ def _caution(n: int) -> str:
     return content.margin(n)
 
 
-def _maps(data: RunData, film: str, slug: str, folder: FigureFolder) -> tuple[list[Chart], str]:
+def _maps(data: RunData, film: str, slug: str, folder: FigureFolder, number: int | None) -> tuple[Maps | None, str]:
     among = data.projection.film == film
-    if not among.any():
-        return [], ""
-    charts = figures.map_charts(folder, f"{slug}-", data.projection, among=among, film=film)
+    if number is None or not among.any():
+        return None, ""
+    maps = figures.map_charts(folder, f"{slug}-", data.projection, among=among, film=film, number=number)
     shown, tested = int(among.sum()), int((among & data.projection.is_test).sum())
-    note = f"{content.count(shown, 'review')} of the film, in colour, among those of all films."
+    note = _("{reviews} of the film, in colour, among those of all films.").format(
+        reviews=content.count(shown, "review")
+    )
     if tested < shown:
-        rest = "the others are from the splits that the head was fitted with, so its map flatters them"
-        note = f"{note} Of these, {tested:,} are from the test split; {rest}."
-    return charts, note
+        rest = _(
+            "Of these, {tested} are from the test split; the others are from the splits that the head was fitted with, "
+            "so its map flatters them."
+        ).format(tested=f"{tested:,}")
+        note = join_sentences(note, rest)
+    return maps, note
 
 
 def _word_charts(

@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from xingping import plots
 from xingping.fonts import drawable
-from xingping.report import content
+from xingping.language import _, join_sentences
+from xingping.report import content, interactive
 from xingping.report.inline_svg import inline_svg
+from xingping.report.interactive import Interval, Live
+from xingping.report.notes import split_name, task_title
 from xingping.report.run_data import Projection
 
 __all__ = [
     "Chart",
     "FigureFolder",
+    "Maps",
     "comparison_chart",
     "map_charts",
+    "map_points",
     "short_title",
     "split_chart",
     "task_charts",
@@ -30,6 +35,13 @@ __all__ = [
 FILM_FIGURE = "film-[0-9][0-9]*-*"
 LONGEST_TITLE = 16
 
+MAP_TEXT = 90
+"""Characters of a review that a point of the map shows."""
+
+NO_MARKUP = Markup()
+
+SHARES = ("accuracy", "accuracy_within_one")
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -38,13 +50,16 @@ class Chart:
     Attributes
     ----------
     svg
-        Markup to stand inside the page.
+        Markup to stand inside the page: what is seen without scripts and on paper.
     caption
         A sentence with the finding.
+    live
+        The element with the data of the interactive chart that takes its place on a screen; may be empty.
     """
 
     svg: Markup
     caption: str
+    live: Markup = NO_MARKUP
 
 
 class FigureFolder:
@@ -60,7 +75,7 @@ class FigureFolder:
         self.path = path
         self.saved: set[Path] = set()
 
-    def add(self, name: str, figure: Figure, what: str, caption: str) -> Chart:
+    def add(self, name: str, figure: Figure, what: str, caption: str, live: Live | None = None) -> Chart:
         """Save a figure and return it for the page.
 
         Parameters
@@ -73,11 +88,14 @@ class FigureFolder:
             What kind of figure it is, for those who do not see it.
         caption
             The finding.
+        live
+            The same as an interactive chart, where there is one.
         """
         png, svg = plots.save_figure(figure, self.path, name)
         self.saved |= {png, svg}
-        label = f"{what}. {caption}".strip()
-        return Chart(Markup(inline_svg(svg.read_text(encoding="utf-8"), name, label)), caption)
+        label = join_sentences(what, caption)
+        drawing = Markup(inline_svg(svg.read_text(encoding="utf-8"), name, label))
+        return Chart(drawing, caption, NO_MARKUP if live is None else live.markup(label))
 
     def remove_stale(self) -> None:
         """Delete the figures of films that an earlier report had and this one has not."""
@@ -91,19 +109,46 @@ def comparison_chart(
     name: str,
     test: Mapping[str, content.Measures],
     baselines: Mapping[str, content.Measures],
+    intervals: Mapping[str, Mapping[str, Interval]],
 ) -> Chart:
-    """Draw the heads beside the baselines."""
-    rows = [(content.task_name(task), measures, True) for task, measures in test.items()]
-    rows += [(content.baseline_name(key), measures, False) for key, measures in baselines.items()]
+    """Draw the heads beside the baselines.
+
+    Parameters
+    ----------
+    folder, name
+        Where the figure goes.
+    test, baselines
+        Measures of each.
+    intervals
+        Of those that have them, over reviews (`intervals` of `metrics.json`); empty where there are none.
+    """
+    rows = [(key, content.task_name(key), measures, True) for key, measures in test.items()]
+    rows += [(key, content.baseline_name(key), measures, False) for key, measures in baselines.items()]
     figure = plots.model_comparison(
-        [label.capitalize() for label, _, _ in rows],
-        [measures["accuracy"] for _, measures, _ in rows],
-        [measures["accuracy_within_one"] for _, measures, _ in rows],
-        [own for _, _, own in rows],
+        [_capital(label) for _key, label, _measures, _own in rows],
+        [measures["accuracy"] for _key, _label, measures, _own in rows],
+        [measures["accuracy_within_one"] for _key, _label, measures, _own in rows],
+        [own for _key, _label, _measures, own in rows],
     )
-    what = "Two dots for each model: exactly right, and within one star"
-    caption = "In blue this run, in grey the baselines."
-    return folder.add(name, figure, f"{what}. {content.comparison(test, baselines)}".strip(), caption)
+    live = interactive.dots(
+        [
+            (_capital(label), own, [_with_interval(key, name, measures, intervals) for name in SHARES])
+            for key, label, measures, own in rows
+        ],
+        [_("exactly right"), _("within one star")],
+    )
+    what = join_sentences(
+        _("Two dots for each model: exactly right, and within one star."), content.comparison(test, baselines)
+    )
+    return folder.add(name, figure, what, _("In blue this run, in grey the baselines."), live)
+
+
+def _with_interval(
+    key: str, name: str, measures: content.Measures, intervals: Mapping[str, Mapping[str, Interval]]
+) -> Interval:
+    """Return a share with its interval, where that is of the same rule: the best rule may be another."""
+    value, known = measures[name], intervals.get(key, {}).get(name)
+    return {"value": value} if known is None or abs(known["value"] - value) > 1e-9 else known
 
 
 def task_charts(
@@ -116,46 +161,80 @@ def task_charts(
     dict
         `exact`, `near` and `distribution`.
     """
-    title = task.capitalize() if film is None else f"{short_title(film)}, {task}"
+    name = task_title(task)
+    title = name if film is None else f"{short_title(film)} · {name}"
     counts = np.asarray(confusion)
+    true, given = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
     of = f"{prefix}{task}"
     return {
         "exact": folder.add(
             f"{of}-confusion",
-            plots.confusion(counts, f"{title}: exact star"),
-            f"Confusion matrix of the {content.task_name(task)}",
+            plots.confusion(counts, title),
+            _("Confusion matrix: {title}.").format(title=title),
             content.confusion_finding(confusion),
+            interactive.matrix(confusion, near=False),
         ),
         "near": folder.add(
             f"{of}-confusion-within-one",
-            plots.confusion_within_one(counts, f"{title}: within one star"),
-            f"Confusion matrix of the {content.task_name(task)}, neighbouring stars counted as right",
+            plots.confusion_within_one(counts, title),
+            _("Confusion matrix with neighbouring stars counted as right: {title}.").format(title=title),
             content.within_one_finding(confusion),
+            interactive.matrix(confusion, near=True),
         ),
         "distribution": folder.add(
             f"{of}-distribution",
-            plots.rating_distribution(counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist(), title),
-            f"Bars of how often each star is true, and given by the {content.task_name(task)}",
+            plots.rating_distribution(true, given, title),
+            _("Bars of how often each star is true, and given: {title}.").format(title=title),
             content.distribution_finding(confusion),
+            interactive.bars({_("true"): true, _("given"): given}),
         ),
     }
 
 
 def training_chart(folder: FigureFolder, task: str, history: Mapping[str, Any]) -> Chart:
     """Draw the course of a task's training."""
-    figure = plots.training_curves(history["epochs"], history["best_epoch"], task.capitalize())
-    what = f"Lines of loss and of right ratings by epoch, {content.task_name(task)}"
-    return folder.add(f"{task}-training", figure, what, content.training_finding(history))
+    epochs, best, name = history["epochs"], history["best_epoch"], task_title(task)
+    panels = [
+        _panel(epochs, {"train_loss": _("loss, training"), "valid_loss": _("loss, validation")}, main=1),
+        _panel(
+            epochs,
+            {"valid_accuracy": _("exactly right"), "valid_accuracy_within_one": _("within one star")},
+            main=0,
+            percent=True,
+        ),
+    ]
+    numbers = [record["epoch"] for record in epochs]
+    live = interactive.lines(numbers, _("epoch"), panels, (best, _("kept")))
+    figure = plots.training_curves(epochs, best, name)
+    what = _("Lines of loss and of right ratings by epoch: {task}.").format(task=name)
+    return folder.add(f"{task}-training", figure, what, content.training_finding(history), live)
+
+
+def _panel(
+    epochs: Sequence[Mapping[str, Any]], names: Mapping[str, str], *, main: int, percent: bool = False
+) -> dict[str, Any]:
+    series = [{"name": name, "values": [record[key] for record in epochs]} for key, name in names.items()]
+    return {"series": series, "main": main, "percent": percent}
 
 
 def split_chart(folder: FigureFolder, splits: Mapping[str, Mapping[str, Any]]) -> Chart:
     """Draw the shares of the stars in each split."""
-    counts = {split: [part["stars"][str(star)] for star in range(1, 6)] for split, part in splits.items()}
-    largest = int(np.argmax(counts["all"]))
-    part = counts["all"][largest] / max(sum(counts["all"]), 1)
-    stars = content.exact_stars(largest + 1)
-    caption = f"The commonest rating is {stars}, with {content.share(part)} of all reviews."
-    return folder.add("stars-by-split", plots.stars_by_split(counts), "Bars of the stars' shares", caption)
+    counts = {split_name(split): [part["stars"][str(star)] for star in range(1, 6)] for split, part in splits.items()}
+    everywhere = [splits["all"]["stars"][str(star)] for star in range(1, 6)]
+    largest = int(np.argmax(everywhere))
+    caption = _("The commonest rating is {stars}, with {share} of all reviews.").format(
+        stars=content.exact_stars(largest + 1), share=content.share(everywhere[largest] / max(sum(everywhere), 1))
+    )
+    what = _("Bars of the stars' shares in each split.")
+    return folder.add("stars-by-split", plots.stars_by_split(counts), what, caption, interactive.stacked(counts))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The drawings of two maps, and the one interactive chart that takes their place."""
+
+    drawings: Sequence[Chart]
+    live: Markup
 
 
 def map_charts(
@@ -165,27 +244,68 @@ def map_charts(
     *,
     among: NDArray[np.bool_] | None = None,
     film: str | None = None,
-) -> list[Chart]:
-    """Draw the frozen encoder's map and the trained head's; neither where all points coincide."""
+    number: int | None = None,
+) -> Maps | None:
+    """Draw the frozen encoder's map and the trained head's; None where all points coincide.
+
+    Parameters
+    ----------
+    folder, prefix
+        Where the figures go.
+    projection
+        The points.
+    among, film, number
+        Which of them are of the film to show, its name, and its number in `map_points`; all where there is none.
+    """
     maps: list[tuple[str, str, NDArray[np.float64]]] = [
-        ("tsne-frozen", "Frozen encoder", projection.frozen),
-        ("tsne-trained", "Trained head", projection.trained),
+        ("tsne-frozen", _("Frozen encoder"), projection.frozen),
+        ("tsne-trained", _("Trained head"), projection.trained),
     ]
-    end = "" if film is None else f", {short_title(film)}"
-    if all(np.ptp(points, axis=0).max(initial=0) == 0 for _, _, points in maps):
-        return []
-    return [
+    end = "" if film is None else f" · {short_title(film)}"
+    if all(np.ptp(points, axis=0).max(initial=0) == 0 for _name, _title, points in maps):
+        return None
+    drawings = [
         folder.add(
             f"{prefix}{name}",
             plots.tsne(points[:, 0], points[:, 1], projection.ratings, f"{title}{end}", among=among),
-            f"Map of reviews by t-SNE, coloured by star: {title.lower()}",
+            _("Map of reviews by t-SNE, coloured by star: {title}.").format(title=title),
             "",
         )
         for name, title, points in maps
     ]
+    live = interactive.map_of_reviews({"trained": maps[1][1], "frozen": maps[0][1]}, number)
+    return Maps(drawings, live.markup(_("Map of reviews by t-SNE; each point is a review.")))
+
+
+def map_points(projection: Projection, films: Sequence[str]) -> Markup:
+    """Return the element `map-points`: the places, stars, films and texts of all reviews on the maps.
+
+    Parameters
+    ----------
+    projection
+        The points, with texts.
+    films
+        Names, whose places in the list are the films' numbers; a review of another film, or of none, has -1.
+    """
+    numbers = {film: at for at, film in enumerate(films)}
+    data = {
+        "trained": np.round(projection.trained, 2).tolist(),
+        "frozen": np.round(projection.frozen, 2).tolist(),
+        "star": projection.ratings.tolist(),
+        "test": projection.is_test.astype(int).tolist(),
+        "film": [numbers.get(film, -1) for film in projection.film],
+        "films": list(films),
+        "text": [text if len(text) <= MAP_TEXT else f"{text[: MAP_TEXT - 1]}…" for text in projection.texts],
+    }
+    script = Markup('<script type="application/json" id="map-points">{}</script>')
+    return script.format(interactive.embed(data))
 
 
 def short_title(film: str) -> str:
     """Return a film's name as it can stand in the title of a figure."""
     name = drawable(film)
     return name if len(name) <= LONGEST_TITLE else f"{name[: LONGEST_TITLE - 1]}…"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,19 +1,35 @@
-"""Reviews with their words shaded by attention."""
+"""Reviews with their words shaded by what a rating rests on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Highlight", "Piece", "highlights"]
+from xingping.language import _
+from xingping.report.content import share
+
+__all__ = ["Highlight", "Piece", "highlights", "shade_measures"]
+
+KEYS = {"attention": "weight", "effect": "effect", "gradient": "gradient"}
+"""Names of the shades in the page, and what `explanations.json` calls them."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a review: a word with its weight and shade (0..1), or what lies between words, without."""
+    """A stretch of a review: a word, or what lies between words, without shades.
+
+    Attributes
+    ----------
+    text
+        As it stands in the review.
+    shades
+        By measure, -1..1, relative to the strongest word of the review.
+    note
+        The measures in words.
+    """
 
     text: str
-    weight: float | None = None
-    shade: float = 0.0
+    shades: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,13 @@ class Highlight:
     predicted: int
     probability: float | None
     pieces: list[Piece]
+
+
+def shade_measures(examples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the measures that the examples have, by which a reader may shade words, and their names."""
+    names = {"attention": _("attention"), "effect": _("effect of leaving a word out"), "gradient": _("gradients")}
+    words = [word for example in examples for word in example["words"]]
+    return {key: name for key, name in names.items() if any(word.get(KEYS[key]) for word in words)}
 
 
 def highlights(examples: Sequence[Mapping[str, Any]]) -> dict[int, list[Highlight]]:
@@ -50,17 +73,29 @@ def highlights(examples: Sequence[Mapping[str, Any]]) -> dict[int, list[Highligh
 
 
 def _pieces(text: str, words: Sequence[Mapping[str, Any]]) -> list[Piece]:
-    """Cut a text at its words; the pieces always rejoin to the text. The heaviest word has shade 1."""
-    heaviest = max((word["weight"] for word in words), default=0.0)
+    """Cut a text at its words; the pieces always rejoin to the text. The strongest word has shade 1 or -1."""
+    strongest = {name: max((abs(word.get(key) or 0.0) for word in words), default=0.0) for name, key in KEYS.items()}
     pieces, position = [], 0
     for word in sorted(words, key=lambda entry: entry["start"]):
         start, end = max(word["start"], position), word["end"]
         if start > position:
             pieces.append(Piece(text[position:start]))
         if end > start:
-            weight = word["weight"]
-            pieces.append(Piece(text[start:end], weight, weight / heaviest if heaviest > 0 else 0.0))
+            shades = {name: (word.get(KEYS[name]) or 0.0) / most for name, most in strongest.items() if most > 0}
+            pieces.append(Piece(text[start:end], shades, _note(word)))
             position = end
     if position < len(text):
         pieces.append(Piece(text[position:]))
     return pieces
+
+
+def _note(word: Mapping[str, Any]) -> str:
+    """Write the measures of a word."""
+    parts = []
+    if word.get("weight"):
+        parts.append(_("attention {share}").format(share=share(word["weight"])))
+    if word.get("effect") is not None:
+        parts.append(_("effect {stars} stars").format(stars=f"{word['effect']:+.2f}"))
+    if word.get("gradient") is not None:
+        parts.append(_("gradients {stars} stars").format(stars=f"{word['gradient']:+.2f}"))
+    return " · ".join(parts)

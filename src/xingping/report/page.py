@@ -1,42 +1,40 @@
-"""The page: everything put together in one file that needs no other."""
+"""The report of a run: its page, the case studies of films in it, and a page for each film where all are asked for."""
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
-
 from xingping.artifacts import atomic_path
-from xingping.fonts import subset_woff2
-from xingping.report import content, doubt, figures
+from xingping.report import content, doubt, figures, notes, words
 from xingping.report.case_study import CaseStudy, make_case_study
 from xingping.report.figures import FigureFolder
-from xingping.report.films import find_films
-from xingping.report.highlights import highlights
+from xingping.report.films import film_index, find_films
+from xingping.report.highlights import highlights, shade_measures
+from xingping.report.opening import key_figures
 from xingping.report.published import PUBLISHED, PUBLISHED_ON
+from xingping.report.rendering import duration, render
 from xingping.report.run_data import RunData
 from xingping.report.tabular import decision_table, film_table, metrics_table, split_table
 from xingping.segmentation import load_stopwords
 
 __all__ = ["write_report"]
 
-HAN_RUN = re.compile("([⺀-\U0003ffff]+)")
-"""Han characters, kana, and full-width punctuation."""
-
 SUSPECTS = 8
 """Reviews shown whose star is suspect."""
 
-ASCII = frozenset(map(chr, range(0x20, 0x7F)))
-"""Beyond it, a Chinese font draws much, such as ±, too wide for English text."""
+MAP_FILMS = 500
+"""Films, the most reviewed first, that the points of the map name."""
+
+FILM_PAGES = "films"
 
 
-def write_report(run_path: Path, movies: Sequence[str]) -> Path:
+def write_report(
+    run_path: Path, movies: Sequence[str] = (), *, all_movies: bool = False, versus: str | None = None
+) -> Path:
     """Write the report of an evaluated run: `report/index.html`, and its figures beside it.
 
-    The page holds all it needs, fonts and figures too, and loads nothing. Only artefacts of the run are read; no
+    Each page holds all it needs, fonts and charts too, and loads nothing. Only artefacts of the run are read; no
     model is run.
 
     Parameters
@@ -45,6 +43,10 @@ def write_report(run_path: Path, movies: Sequence[str]) -> Path:
         The run directory.
     movies
         Films to add a case study of.
+    all_movies
+        Whether to write a page for each film, and an index of them, in `report/films/`.
+    versus
+        Film to compare each of `movies` with.
 
     Returns
     -------
@@ -63,130 +65,155 @@ def write_report(run_path: Path, movies: Sequence[str]) -> Path:
         The folder cannot be written.
     """
     data = RunData.read(run_path)
-    films = data.summary["films"]
-    wanted = find_films({film: known["reviews"] for film, known in films.items()}, movies)
+    counts = {film: known["reviews"] for film, known in data.summary["films"].items()}
+    wanted = find_films(counts, movies)
+    other = find_films(counts, [versus])[0] if versus is not None else None
     stopwords = data.record["settings"]["segmentation"]["stopwords"]
     stopwords = load_stopwords(Path(stopwords) if stopwords else None)
     folder = FigureFolder(run_path / "report" / "figures")
-    studies = [make_case_study(data, film, number, folder, stopwords) for number, film in enumerate(wanted, start=1)]
-    html = _render(_context(data, folder, studies))
-    folder.remove_stale()
+    films = sorted((film for film in counts if film), key=lambda film: (-counts[film], film))
+    site = _Site(data, folder, stopwords, films[:MAP_FILMS], other)
+    studies = [site.study(film, f"film-{number:02d}") for number, film in enumerate(wanted, start=1)]
     page = run_path / "report" / "index.html"
-    with atomic_path(page) as path:
-        path.write_text(html, encoding="utf-8")
+    title = content.headline(data.metrics["test"][data.tasks[0]])
+    _write(page, "body.html.j2", title, site.context(studies, all_movies))
+    if all_movies:
+        site.write_film_pages(page.parent / FILM_PAGES, films)
+    folder.remove_stale()
     return page
 
 
-def _context(data: RunData, folder: FigureFolder, studies: Sequence[CaseStudy]) -> dict[str, Any]:
-    """Return all that the template shows."""
-    test = {task: data.metrics["test"][task] for task in data.tasks}
-    baselines, films = content.best_first(data.metrics["baselines"]), data.metrics["films"]
-    n = test[data.tasks[0]]["n"]
-    decided = next((task for task in data.tasks if "decisions" in test[task]), None)
-    decisions = test[decided]["decisions"] if decided else None
-    means = data.metrics["film_means"][data.tasks[0]]
-    tested = data.projection.take(data.projection.is_test)
+@dataclass(frozen=True)
+class _Site:
+    """What all pages of a report share.
+
+    Attributes
+    ----------
+    data, folder, stopwords
+        The run, where figures go, and words that do not count.
+    map_films
+        Films that the map names.
+    versus
+        Film to compare others with, or None.
+    """
+
+    data: RunData
+    folder: FigureFolder
+    stopwords: frozenset[str]
+    map_films: Sequence[str]
+    versus: str | None
+
+    def study(self, film: str, slug: str) -> CaseStudy:
+        """Make the case study of a film; the slug goes before its figures' names."""
+        number = self.map_films.index(film) if film in self.map_films else None
+        return make_case_study(self.data, film, slug, self.folder, self.stopwords, number=number, versus=self.versus)
+
+    def write_film_pages(self, folder: Path, films: Sequence[str]) -> None:
+        """Write a page for each film, named by numbers alone, and the index of them."""
+        entries = []
+        for number, film in enumerate(films, start=1):
+            study = self.study(film, f"film-p{number:03d}")
+            name = f"film-{number:03d}.html"
+            context = {"study": study, "record": self.data.record, "summary": self.data.summary}
+            _write(folder / name, "film_page.html.j2", film, {**context, "map_points": self._map_points()})
+            entries.append((name, film))
+        means = self.data.metrics["film_means"][self.data.tasks[0]]["films"]
+        index = film_index(entries, self.data.summary["films"], means)
+        title = notes.film_index_title(len(films))
+        context = {"title": title, "rows": index, "record": self.data.record, "summary": self.data.summary}
+        _write(folder / "index.html", "film_index.html.j2", title, context)
+
+    def _map_points(self) -> str:
+        return figures.map_points(self.data.projection, self.map_films) if len(self.data.projection.ratings) else ""
+
+    def context(self, studies: Sequence[CaseStudy], film_pages: bool) -> dict[str, Any]:
+        """Return all that the template of the run's page shows."""
+        data, folder, record = self.data, self.folder, self.data.record
+        test = {task: data.metrics["test"][task] for task in data.tasks}
+        baselines, films = content.best_first(data.metrics["baselines"]), data.metrics["films"]
+        n = test[data.tasks[0]]["n"]
+        decided = next((task for task in data.tasks if "decisions" in test[task]), None)
+        decisions = test[decided]["decisions"] if decided else None
+        means = data.metrics["film_means"][data.tasks[0]]
+        tested = data.projection.take(data.projection.is_test)
+        encoder = record.get("tuned_encoder") or record["encoder"]
+        table = film_table(films, means["films"], data.tasks) if len(films) > 1 else None
+        maps = figures.map_charts(folder, "", tested)
+        seconds = sum(stage["seconds"] for stage in record["stages"].values())
+        return {
+            "record": record,
+            "settings": record["settings"],
+            "summary": data.summary,
+            "headline": content.headline(test[data.tasks[0]]),
+            "standfirst": content.standfirst(test),
+            "key_figures": key_figures(data.metrics, data.tasks[0]),
+            "comparison": content.comparison(test, baselines),
+            "margin": content.margin(n),
+            "films_page": f"{FILM_PAGES}/index.html" if film_pages else "",
+            "comparison_chart": figures.comparison_chart(
+                folder, "model-comparison", test, baselines, data.metrics["intervals"]["reviews"]
+            ),
+            "metrics": metrics_table(test, baselines, PUBLISHED, PUBLISHED_ON, notes.measured_on(n)),
+            "decided": content.task_name(decided) if decided else "",
+            "decisions": decision_table(decided, decisions) if decided and decisions else None,
+            "decision_finding": content.decision_finding(decisions) if decisions else "",
+            "charts": {
+                task: figures.task_charts(folder, "", task, measures["confusion"]) for task, measures in test.items()
+            },
+            "training": [figures.training_chart(folder, task, data.histories[task]) for task in data.tasks],
+            "maps": maps,
+            "map_points": self._map_points() if maps or any(study.maps for study in studies) else "",
+            "map_note": notes.map_note(len(tested.ratings), n),
+            "baseline_note": content.baseline_note(data.metrics["baselines_trained_on"]),
+            "neighbour_finding": content.neighbour_finding(tested.trained, tested.frozen, tested.ratings),
+            "film_table": table,
+            "film_note": notes.film_note(len(table.groups[0].rows), len(films)) if table else "",
+            "film_finding": content.film_finding(means),
+            **_words(data, folder),
+            "studies": studies,
+            "data_note": notes.data_note(data.summary),
+            "split_note": notes.split_note(data.summary),
+            "splits": split_table(data.summary["splits"]),
+            "split_chart": figures.split_chart(folder, data.summary["splits"]),
+            **_doubt(data, folder),
+            "method_note": notes.method_note(encoder, record["settings"]),
+            "facts": notes.facts(record, data.summary, encoder, duration(seconds)),
+        }
+
+
+def _words(data: RunData, folder: FigureFolder) -> dict[str, Any]:
+    """Return what the section on words shows."""
+    shown = data.explanations["overall"]
+    measures = shade_measures(shown)
     return {
-        "record": data.record,
-        "encoder": data.record.get("tuned_encoder") or data.record["encoder"],
-        "settings": data.record["settings"],
-        "summary": data.summary,
-        "headline": content.headline(test[data.tasks[0]]),
-        "standfirst": content.standfirst(test),
-        "comparison": content.comparison(test, baselines),
-        "margin": content.margin(n),
-        "test": test,
-        "comparison_chart": figures.comparison_chart(folder, "model-comparison", test, baselines),
-        "metrics": metrics_table(
-            test, baselines, PUBLISHED, PUBLISHED_ON, f"Measures on {content.count(n, 'test review')}"
-        ),
-        "decided": content.task_name(decided) if decided else "",
-        "decisions": decision_table(decided, decisions) if decided and decisions else None,
-        "decision_finding": content.decision_finding(decisions) if decisions else "",
-        "charts": {
-            task: figures.task_charts(folder, "", task, measures["confusion"]) for task, measures in test.items()
-        },
-        "training": [figures.training_chart(folder, task, data.histories[task]) for task in data.tasks],
-        "maps": figures.map_charts(folder, "", tested),
-        "points": len(tested.ratings),
-        "test_reviews": n,
-        "baseline_note": content.baseline_note(data.metrics["baselines_trained_on"]),
-        "neighbour_finding": content.neighbour_finding(tested.trained, tested.frozen, tested.ratings),
-        "film_table": film_table(films, means["films"], data.tasks) if len(films) > 1 else None,
-        "film_finding": content.film_finding(means),
-        "film_count": len(films),
-        "highlights": highlights(data.explanations["overall"]),
-        "attends": _attends(data.explanations),
-        "studies": studies,
-        "splits": split_table(data.summary["splits"]),
-        "split_chart": figures.split_chart(folder, data.summary["splits"]),
-        "ngrams": content.ngram_kinds(data.record["settings"]["ngrams"]),
-        **_doubt(data),
-        "seconds": sum(stage["seconds"] for stage in data.record["stages"].values()),
+        "highlights": highlights(shown),
+        "shade_measures": measures,
+        "attends": "attention" in measures,
+        "highlight_note": notes.highlight_note("attention" in measures),
+        "faithfulness": words.faithfulness(data.metrics.get("faithfulness"), folder),
+        "moving_words": words.moving_words(data.metrics.get("moving_words"), folder),
     }
 
 
-def _doubt(data: RunData) -> dict[str, Any]:
+def _doubt(data: RunData, folder: FigureFolder) -> dict[str, Any]:
     """Return what the section on doubt shows."""
     metrics, first = data.metrics, data.tasks[0]
     believed = next((task for task in data.tasks if task in metrics["prediction_sets"]), None)
     return {
         "lead_finding": doubt.lead_finding(metrics, first),
         "intervals": doubt.interval_table(metrics, data.tasks),
+        "reliability": words.reliability(metrics["test"], folder),
         "set_finding": doubt.set_finding(metrics["prediction_sets"][believed]) if believed else "",
         "ceiling_finding": doubt.ceiling_finding(metrics["ceiling"]),
         "slices": doubt.slice_table(metrics["slices"], data.tasks),
         "behaviour": doubt.behaviour_table(metrics["behaviour"]),
         "behaviour_finding": doubt.behaviour_finding(metrics["behaviour"]),
         "suspects": data.suspects(SUSPECTS),
-        "suspect_count": (metrics["suspect_labels"] or {"n": 0})["n"],
+        "suspect_finding": notes.suspect_finding(metrics["suspect_labels"]),
     }
 
 
-def _attends(explanations: Mapping[str, Any]) -> bool:
-    """Say whether any word of any review has a weight; heads without attention give none."""
-    return any(word["weight"] > 0 for example in explanations["overall"] for word in example["words"])
-
-
-def _render(context: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("xingping.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(zh=_chinese, duration=_duration, share=content.share, count=content.count)
-    body = Markup(environment.get_template("body.html.j2").render(context))
-    names = frozenset("".join(study.film for study in context["studies"]) + "星评")
-    fonts = {
-        "sans": _data_address(subset_woff2(frozenset(body) | ASCII)),
-        "serif": _data_address(subset_woff2(names | ASCII, "serif")),
-    }
-    return environment.get_template("page.html.j2").render(
-        body=body, fonts=fonts, title=context["headline"], source=context["summary"]["source"]["name"]
-    )
-
-
-def _data_address(font: bytes) -> Markup:
-    return Markup("data:font/woff2;base64,") + base64.b64encode(font).decode()
-
-
-def _chinese(text: str) -> Markup:
-    """Mark the Chinese stretches of a text as Chinese."""
-    parts = HAN_RUN.split(text)
-    marked = [
-        Markup('<span lang="zh-Hans">{}</span>').format(part) if odd % 2 else escape(part)
-        for odd, part in enumerate(parts)
-    ]
-    return Markup("").join(marked)
-
-
-def _duration(seconds: float) -> str:
-    """Write a time in seconds, or minutes and seconds, or hours and minutes."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+def _write(page: Path, template: str, title: str, context: Mapping[str, Any]) -> None:
+    html = render(template, title, context)
+    with atomic_path(page) as path:
+        path.write_text(html, encoding="utf-8")

@@ -32,6 +32,8 @@ class Projection:
         (n,) names.
     is_test
         (n,) whether a review is in the test split.
+    texts
+        (n,) what they say.
     """
 
     trained: NDArray[np.float64]
@@ -39,11 +41,14 @@ class Projection:
     ratings: NDArray[np.int64]
     film: NDArray[np.object_]
     is_test: NDArray[np.bool_]
+    texts: NDArray[np.object_]
 
     @classmethod
-    def read(cls, path: Path) -> "Projection":
-        """Read `projection.parquet`."""
+    def read(cls, path: Path, reviews: Path) -> "Projection":
+        """Read `projection.parquet`, and the texts of its reviews from `reviews.parquet`."""
         table = _read_table(path)
+        rows = table["row"].to_pylist()
+        texts = _read_texts(reviews, rows)
         x, y, frozen_x, frozen_y = (table[name].to_numpy() for name in ("x", "y", "frozen_x", "frozen_y"))
         return cls(
             np.stack([x, y], axis=1).astype(np.float64),
@@ -51,6 +56,7 @@ class Projection:
             table["rating"].to_numpy().astype(np.int64),
             np.asarray(table["film"].to_pylist(), dtype=object),
             np.asarray(table["split"].to_pylist()) == "test",
+            np.asarray([texts[row] for row in rows], dtype=object),
         )
 
     def take(self, where: NDArray[np.bool_]) -> "Projection":
@@ -61,6 +67,7 @@ class Projection:
             self.ratings[where],
             self.film[where],
             self.is_test[where],
+            self.texts[where],
         )
 
 
@@ -124,7 +131,7 @@ class RunData:
             metrics,
             read_json(run.file("explanations.json")),
             {task: read_json(run.file(f"models/{task}/history.json")) for task in TASKS if task in metrics["test"]},
-            Projection.read(run.file("projection.parquet")),
+            Projection.read(run.file("projection.parquet"), run.file("reviews.parquet")),
         )
 
     @property
@@ -140,8 +147,7 @@ class RunData:
             return []
         table = table.sort_by("suspect_rank")
         rows = table["row"].to_pylist()
-        texts = _read_table(self.path / "reviews.parquet", columns=["row", "text"], filters=[("row", "in", rows)])
-        by_row = dict(zip(texts["row"].to_pylist(), texts["text"].to_pylist(), strict=True))
+        by_row = _read_texts(self.path / "reviews.parquet", rows)
         task = next(task for task in self.tasks if "nll" in self.metrics["test"][task])
         columns = (table[name].to_pylist() for name in ("film", "rating", f"{task}_expected"))
         return [Suspect(by_row[row], *values) for row, *values in zip(rows, *columns, strict=True)]
@@ -150,6 +156,12 @@ class RunData:
         """Read the words and stars of one film's reviews."""
         table = _read_table(self.path / "reviews.parquet", columns=["words", "rating"], filters=[("film", "=", film)])
         return FilmReviews(table["words"].to_pylist(), table["rating"].to_pylist())
+
+
+def _read_texts(path: Path, rows: list[int]) -> dict[int, str]:
+    """Read the texts of some reviews, by the numbers of their rows."""
+    table = _read_table(path, columns=["row", "text"], filters=[("row", "in", rows)])
+    return dict(zip(table["row"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
 def _read_table(path: Path, columns: list[str] | None = None, filters: list[Any] | None = None) -> pa.Table:

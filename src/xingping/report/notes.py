@@ -1,0 +1,217 @@
+"""What the report says of the data, the method and its own figures, as sentences and facts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xingping.language import _, join_list, join_sentences, ngettext
+from xingping.report.content import ngram_kinds, share, task_name
+
+__all__ = [
+    "data_note",
+    "facts",
+    "film_index_title",
+    "film_note",
+    "highlight_note",
+    "map_note",
+    "measured_on",
+    "method_note",
+    "split_name",
+    "split_note",
+    "suspect_finding",
+    "task_title",
+]
+
+Record = Mapping[str, Any]
+
+
+def split_name(split: str) -> str:
+    """Return what a split is called."""
+    names = {
+        "train": _("training"),
+        "valid": _("validation"),
+        "test": _("test"),
+        "unused": _("unused"),
+        "all": _("all"),
+    }
+    return names.get(split, split)
+
+
+def task_title(task: str) -> str:
+    """Return a task's name as a heading."""
+    name = task_name(task)
+    return name[:1].upper() + name[1:]
+
+
+def measured_on(n: int) -> str:
+    """Return the caption of a table of measures."""
+    return ngettext("Measures on {n} test review", "Measures on {n} test reviews", n).format(n=f"{n:,}")
+
+
+def film_index_title(n: int) -> str:
+    """Return the heading of the page that lists the films."""
+    return ngettext("{n} film", "{n} films", n).format(n=f"{n:,}")
+
+
+def data_note(summary: Record) -> str:
+    """Say what became of the rows."""
+    return _(
+        "Of {rows} rows read, {kept} were kept, {rejected} rejected and {duplicate} left out as duplicates."
+    ).format(
+        rows=f"{summary['rows_read']:,}",
+        kept=f"{summary['rows_kept']:,}",
+        rejected=f"{summary['rows_rejected']:,}",
+        duplicate=f"{summary['rows_duplicate']:,}",
+    )
+
+
+def split_note(summary: Record) -> str:
+    """Say how the reviews were split and which are on no side; "" for a split at random."""
+    split = summary.get("split")
+    if split is None:
+        return ""
+    unused = join_list([f"{reason} {number:,}" for reason, number in split["unused"].items()])
+    return _(
+        "The reviews are split by {by}, and no text is on two sides. Unused, since they would be on two or it cannot "
+        "be told on which: {unused}."
+    ).format(by=split["by"], unused=unused)
+
+
+def suspect_finding(suspects: Record | None) -> str:
+    """Say how many stars are suspect, and what that means."""
+    n = (suspects or {"n": 0})["n"]
+    return ngettext(
+        "{n} test review where the model claims a star two or more away from the author's, as surely as it usually "
+        "does when it is right (confident learning, Northcutt et al. 2021). The model may be wrong; so may the star. "
+        "The most suspect:",
+        "{n} test reviews where the model claims a star two or more away from the author's, as surely as it usually "
+        "does when it is right (confident learning, Northcutt et al. 2021). The model may be wrong; so may the star. "
+        "The most suspect:",
+        n,
+    ).format(n=f"{n:,}")
+
+
+def map_note(points: int, of: int) -> str:
+    """Say what the maps show.
+
+    Parameters
+    ----------
+    points, of
+        Test reviews on the maps, and in all.
+    """
+    drawn = _("{points} test reviews").format(points=f"{points:,}")
+    if points < of:
+        drawn = _("{points} test reviews, drawn at random from {of},").format(points=f"{points:,}", of=f"{of:,}")
+    return _(
+        "{drawn} placed by t-SNE, so that similar vectors lie close together: as the frozen encoder sees them, and as "
+        "the trained head does."
+    ).format(drawn=drawn)
+
+
+def highlight_note(attends: bool) -> str:
+    """Say what the shades of the words mean."""
+    if attends:
+        return _(
+            "Test reviews by their true star. By attention: the stronger a word's colour, the more the head looks at "
+            "it, on a scale of its own for each review; that is where it looks, not why it decides. By effect: what the "
+            "expected rating loses without the word, blue for words that raise it and red for words that lower it."
+        )
+    return _(
+        "Test reviews by their true star. This head pools without attention, so words are shaded by their effect: "
+        "what the expected rating loses without the word, blue for words that raise it and red for those that lower it."
+    )
+
+
+def film_note(shown: int, of: int) -> str:
+    """Say which films are in the table."""
+    if of > shown:
+        which = _("The {shown} films with most test reviews; all {of} are in metrics.json.").format(shown=shown, of=of)
+    else:
+        which = _("All {of} films with test reviews.").format(of=of)
+    return join_sentences(which, _("Figures on few reviews are rough."))
+
+
+def method_note(encoder: Record, settings: Record) -> str:
+    """Say in a sentence or two how ratings are made."""
+    if "tuned" in encoder:
+        how = _(
+            "An encoder turns each review into one vector a token, and a small head turns these into stars; both were "
+            "trained together ({how})."
+        ).format(how=encoder["tuned"])
+    else:
+        how = _("A frozen encoder turns each review into one vector a token; a small head turns these into stars.")
+    beside = _("A linear model on n-grams stands beside it.") if ngram_kinds(settings["ngrams"]) else ""
+    return join_sentences(how, beside)
+
+
+def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dict[str, str]:
+    """Return names and values of all that decided the run.
+
+    Parameters
+    ----------
+    record, summary
+        `run.json` and `data_summary.json`.
+    encoder
+        The one used.
+    seconds
+        How long all stages took, written out.
+    """
+    settings = record["settings"]
+    source, training, split = summary["source"], settings["training"], settings["split"]
+    columns = [f"{use}: {column}" for use, column in summary["columns"].items() if column]
+    return {
+        _("Data"): f"{source['name']}, {source['format']}, {source['encoding']}",
+        _("Columns"): join_list(columns),
+        _("Encoder"): _("{name}: {parameters} parameters, {precision}, layers {layers}, {dim} numbers a token").format(
+            name=encoder["name"],
+            parameters=f"{encoder['parameters']:,}",
+            precision=encoder["precision"],
+            layers=join_list([str(layer) for layer in encoder["layers"]]),
+            dim=f"{encoder['dim']:,}",
+        ),
+        _("Head"): _head(settings["head"]),
+        _("N-grams"): _ngrams(ngram_kinds(settings["ngrams"])),
+        _("Training"): _(
+            "at most {epochs} epochs of batches of {batch}, learning rate {rate}, stopped after {patience} without gain"
+        ).format(
+            epochs=training["epochs"],
+            batch=training["batch_size"],
+            rate=training["learning_rate"],
+            patience=training["patience"],
+        ),
+        _("Splits"): join_list(
+            [
+                *([_("by {what}").format(what=summary["split"]["by"])] if "split" in summary else []),
+                _("validation {share}").format(share=share(split["valid"], 0)),
+                _("test {share}").format(share=share(split["test"], 0)),
+                _("seed {seed}").format(seed=settings["seed"]),
+            ]
+        ),
+        _("Time"): _("{time} in all").format(time=seconds),
+    }
+
+
+def _ngrams(kinds: str) -> str:
+    return _("{kinds}; validation decides how much they weigh").format(kinds=kinds) if kinds else _("none")
+
+
+def _head(head: Record) -> str:
+    poolings = [
+        _("structured self-attention, {hops} hops of width {width}").format(
+            hops=head["n_hops"], width=head["attention_dim"]
+        )
+        if pooling == "self_attention"
+        else _("{name} pooling").format(name=pooling)
+        for pooling in _as_list(head["pooling"])
+    ]
+    parts = [
+        *poolings,
+        _("hidden layer of {dim}").format(dim=head["hidden_dim"]),
+        _("dropout {rate}").format(rate=head["dropout"]),
+    ]
+    if head["members"] > 1:
+        parts.insert(0, _("{n} networks that answer together").format(n=head["members"]))
+    return join_list(parts)
+
+
+def _as_list(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
