@@ -117,7 +117,7 @@ def highlight_note(attends: bool) -> str:
         )
     return _(
         "Test reviews by their true star. This head pools without attention, so words are shaded by their effect: "
-        "what the expected rating loses without the word, blue for words that raise it and red for those that lower it."
+        "what the expected rating loses without the word, blue for words that raise it and red for words that lower it."
     )
 
 
