@@ -20,6 +20,7 @@ __all__ = [
     "FeatureSettings",
     "FinetuneSettings",
     "HeadSettings",
+    "Language",
     "NgramSettings",
     "RunSettings",
     "SegmentationSettings",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 Task = Literal["classification", "regression", "ordinal"]
+Language = Literal["en", "zh"]
 Pooling = Literal["self_attention", "mean", "max", "cls"]
 LayerMix = Literal["concat", "learned"]
 OrdinalOutput = Literal["coral", "corn"]
@@ -327,6 +329,7 @@ class RunSettings(Settings):
         description="Comma-separated: classification,regression,ordinal.",
     )
     movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
+    language: Language = Field("en", description="Language of the report: en, or zh (Chinese).")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
 from xingping.fitting import EncodedReviews, fit_ngrams
 from xingping.label_noise import equal_text_ceiling, suspect_labels
+from xingping.language import speaking
 from xingping.learning_curve import trace_learning_curve
 from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
 from xingping.neighbours import Neighbours
@@ -347,7 +348,8 @@ class StageWork:
     def report(self) -> None:
         """Write the page and its figures."""
         self.progress.say("report: figures and page")
-        write_report(self.run.path, self.settings.movies)
+        with speaking(self.settings.language):
+            write_report(self.run.path, self.settings.movies)
 
     @cached_property
     def reviews(self) -> PreparedReviews:

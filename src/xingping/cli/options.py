@@ -82,6 +82,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "optimize": ("answers", "optimize"),
     "coverage": ("answers", "coverage"),
     "movie": ("movies",),
+    "lang": ("language",),
     "seed": ("seed",),
 }
 """Each option and the setting that it sets."""

@@ -21,7 +21,7 @@ Data = Annotated[
 
 @with_settings(
     *("columns", "cleaning", "segmentation", "split", "encoder", "features"),
-    *("tasks", "head", "training", "finetuning", "ngrams", "answers", "movies", "seed"),
+    *("tasks", "head", "training", "finetuning", "ngrams", "answers", "movies", "language", "seed"),
 )
 @with_engine
 def command(
