@@ -1,11 +1,12 @@
 # make run   set up and run the main job on the bundled sample
 # make test  set up and run linters, type checks and all tests
+# make messages  add what is new in the source to the catalogues of src/xingping/locale
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/sample
 
-.PHONY: run test lint format clean
+.PHONY: run test lint format messages clean
 
 run: $(VENV)/.ready
 	@$(BIN)/xingping run --movie 疯狂动物城 --out $(OUT)
@@ -18,6 +19,12 @@ test: $(VENV)/.ready-dev
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
+
+messages: $(VENV)/.ready
+	@mkdir -p build
+	$(BIN)/pybabel --quiet extract --mapping-file babel.cfg --no-wrap --add-location file --output build/messages.pot src
+	$(BIN)/pybabel --quiet update --domain xingping --input-file build/messages.pot --output-dir src/xingping/locale \
+	  --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -20,6 +20,7 @@ __all__ = [
     "FeatureSettings",
     "FinetuneSettings",
     "HeadSettings",
+    "Language",
     "NgramSettings",
     "RunSettings",
     "SegmentationSettings",
@@ -30,8 +31,8 @@ __all__ = [
     "help_of",
 ]
 
-Task = Literal["classification", "regression", "ordinal"]
 Language = Literal["en", "zh"]
+Task = Literal["classification", "regression", "ordinal"]
 Pooling = Literal["self_attention", "mean", "max", "cls"]
 LayerMix = Literal["concat", "learned"]
 OrdinalOutput = Literal["coral", "corn"]
@@ -330,6 +331,7 @@ class RunSettings(Settings):
     movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
     all_movies: bool = Field(False, description="Also write a page for each film, and an index of them.")
     versus: str | None = Field(None, min_length=1, description="Film to compare the films of --movie with.")
+    language: Language = Field("en", description="Language of the report: en, or zh (Chinese).")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 
     @model_validator(mode="after")

@@ -106,7 +106,7 @@ class Pipeline:
             "encode": ["encoder", "features"],
             "train": ["head", "training", "finetuning", "ngrams", "answers", "tasks", "seed"],
             "evaluate": ["seed"],
-            "report": ["movies", "all_movies", "versus"],
+            "report": ["movies", "all_movies", "versus", "language"],
         }[stage]
         before = self.data["sha256"] if stage == "prepare" else self.key(STAGES[STAGES.index(stage) - 1])
         version = self.run.record["versions"]["xingping"]

@@ -36,6 +36,7 @@ from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
 from xingping.fitting import EncodedReviews, fit_ngrams
 from xingping.label_noise import equal_text_ceiling, suspect_labels
+from xingping.language import speaking
 from xingping.learning_curve import trace_learning_curve
 from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
 from xingping.neighbours import Neighbours
@@ -349,7 +350,8 @@ class StageWork:
         """Write the page and its figures."""
         self.progress.say("report: figures and page")
         settings = self.settings
-        write_report(self.run.path, settings.movies, all_movies=settings.all_movies, versus=settings.versus)
+        with speaking(settings.language):
+            write_report(self.run.path, settings.movies, all_movies=settings.all_movies, versus=settings.versus)
 
     @cached_property
     def reviews(self) -> PreparedReviews:

@@ -84,6 +84,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "movie": ("movies",),
     "all_movies": ("all_movies",),
     "versus": ("versus",),
+    "lang": ("language",),
     "seed": ("seed",),
 }
 """Each option and the setting that it sets."""

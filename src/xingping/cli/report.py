@@ -12,7 +12,7 @@ __all__ = ["command"]
 Pdf = Annotated[bool, typer.Option("--pdf", help="Also print the page to PDF, by a Chromium of the machine.")]
 
 
-@with_settings("movies", "all_movies", "versus")
+@with_settings("movies", "all_movies", "versus", "language")
 def command(values: Values, run: Run, pdf: Pdf = False, quiet: Quiet = False) -> None:
     """Write the report of an evaluated run, with a case study of each named film."""
     run_stage("report", run, values, quiet=quiet)

@@ -21,7 +21,8 @@ Data = Annotated[
 
 @with_settings(
     *("columns", "cleaning", "segmentation", "split", "encoder", "features"),
-    *("tasks", "head", "training", "finetuning", "ngrams", "answers", "movies", "all_movies", "versus", "seed"),
+    *("tasks", "head", "training", "finetuning", "ngrams", "answers"),
+    *("movies", "all_movies", "versus", "language", "seed"),
 )
 @with_engine
 def command(

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from xingping.fonts import chinese_style
+from xingping.language import _
 from xingping.plots.style import ACCENT, INK, MUTED, PAPER, bare, new_figure
 
 __all__ = ["model_comparison"]
@@ -43,5 +44,5 @@ def model_comparison(
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_yticks([])
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlabel("● exactly right     ○ within one star", loc="left")
+    axes.set_xlabel(_("● exactly right     ○ within one star"), loc="left")
     return figure

@@ -9,17 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from xingping.fonts import chinese_style
+from xingping.language import N_, _
+from xingping.names import split_name
 from xingping.plots.style import ACCENT, INK, MUTED, RULE, bare, heading, new_figure
 
 __all__ = ["learning_curves", "training_curves"]
 
 LEARNERS = {
-    "model": ("head and n-grams", ACCENT, "-"),
-    "head": ("head alone", ACCENT, (0, (4, 2))),
-    "char_ngram": ("character n-grams", MUTED, "-"),
-    "word_ngram": ("word n-grams", MUTED, (0, (4, 2))),
+    "model": (N_("head and n-grams"), ACCENT, "-"),
+    "head": (N_("head alone"), ACCENT, (0, (4, 2))),
+    "char_ngram": (N_("character n-grams"), MUTED, "-"),
+    "word_ngram": (N_("word n-grams"), MUTED, (0, (4, 2))),
 }
-"""Names, colours and dashes."""
+"""Names (messages, not yet looked up), colours and dashes."""
 
 TICKS_APART = 0.28
 """Powers of ten between two sizes below which the labels of an axis would touch."""
@@ -45,22 +47,22 @@ def training_curves(epochs: Sequence[Mapping[str, Any]], best_epoch: int, title:
     losses, shares = figure.subplots(2, 1, sharex=True)
     heading(losses, title)
     x = [record["epoch"] for record in epochs]
-    _lines(losses, x, epochs, {"train_loss": ("train", MUTED), "valid_loss": ("valid", ACCENT)})
-    losses.set_ylabel("loss")
+    _lines(losses, x, epochs, {"train_loss": (split_name("train"), MUTED), "valid_loss": (split_name("valid"), ACCENT)})
+    losses.set_ylabel(_("loss"))
     _lines(
         shares,
         x,
         epochs,
-        {"valid_accuracy": ("exact", ACCENT), "valid_accuracy_within_one": ("within one", MUTED)},
+        {"valid_accuracy": (_("exact"), ACCENT), "valid_accuracy_within_one": (_("within one"), MUTED)},
     )
-    shares.set_ylabel("valid split")
+    shares.set_ylabel(_("valid split"))
     shares.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    shares.set_xlabel("epoch", loc="left")
+    shares.set_xlabel(_("epoch"), loc="left")
     shares.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (losses, shares):
         axes.axvline(best_epoch, color=RULE, linewidth=1.2, zorder=0)
     losses.annotate(
-        f"best: epoch {best_epoch}",
+        _("best: epoch {epoch}").format(epoch=best_epoch),
         (best_epoch, 1),
         xycoords=("data", "axes fraction"),
         xytext=(0, 2),
@@ -80,7 +82,7 @@ def _lines(
     bare(axes, grid="y")
     axes.yaxis.set_major_locator(MaxNLocator(4))
     ends = []
-    for key, (_, colour) in series.items():
+    for key, (_name, colour) in series.items():
         y = [record[key] for record in epochs]
         axes.plot(x, y, color=colour, linewidth=1.6, marker="o", markersize=3.5, clip_on=False)
         ends.append(y[-1])
@@ -115,11 +117,12 @@ def learning_curves(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     panels = figure.subplots(2, 1, sharex=True)
     heading(panels[0], title)
     x = [point["labels"] for point in points]
-    for axes, measure, label in zip(panels, ("accuracy", "accuracy_within_one"), ("exact", "within one"), strict=True):
+    labels = {"accuracy": _("exact"), "accuracy_within_one": _("within one")}
+    for axes, (measure, label) in zip(panels, labels.items(), strict=True):
         bare(axes, grid="y")
         axes.set_xscale("log")
         for name in points[0]["measures"]:
-            _, colour, dashes = LEARNERS[name]
+            colour, dashes = LEARNERS[name][1:]
             mean = np.array([point["measures"][name][measure]["mean"] for point in points])
             sd = np.array([point["measures"][name][measure]["sd"] or 0.0 for point in points])
             axes.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.13, linewidth=0)
@@ -131,9 +134,9 @@ def learning_curves(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
         axes.set_xlim(x[0] / 1.15, x[-1] * max((x[-1] / x[0]) ** 0.45, 2.0))  # room for the names
         _name_ends(axes, x[-1], {name: of[measure]["mean"] for name, of in points[-1]["measures"].items()})
     panels[1].xaxis.set_major_locator(FixedLocator(_apart(x)))
-    panels[1].xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    panels[1].xaxis.set_major_formatter(FuncFormatter(lambda size, _place: f"{size:,.0f}"))
     panels[1].xaxis.set_minor_locator(NullLocator())
-    panels[1].set_xlabel("labelled reviews", loc="left")
+    panels[1].set_xlabel(_("labelled reviews"), loc="left")
     return figure
 
 
@@ -144,9 +147,9 @@ def _name_ends(axes: Axes, x: float, ends: Mapping[str, float]) -> None:
     for name, end in sorted(ends.items(), key=lambda item: item[1]):
         place = (end - low) / (high - low)
         places.append(max(place, places[-1] + NAMES_APART) if places else place)
-        label, colour, _ = LEARNERS[name]
+        label, colour = LEARNERS[name][:2]
         axes.annotate(
-            label,
+            _(label),
             (x, places[-1]),
             xycoords=("data", "axes fraction"),
             xytext=(7, 0),

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xingping.fonts import chinese_style
+from xingping.language import _
+from xingping.names import split_name
 from xingping.plots.style import (
     INK,
     MUTED,
@@ -61,11 +63,11 @@ def rating_distribution(true_counts: Sequence[int], predicted_counts: Sequence[i
     star_axis(axes, "x")
     axes.set_yticks([])
     axes.set_ylim(0, top * 1.22)
-    axes.set_ylabel("share of the reviews")
+    axes.set_ylabel(_("share of the reviews"))
     axes.text(
         0.0,
         1.0,
-        "outlined: true     filled: predicted",
+        _("outlined: true     filled: predicted"),
         transform=axes.transAxes,
         va="top",
         color=MUTED,
@@ -104,7 +106,7 @@ def stars_by_split(counts: Mapping[str, Sequence[int]]) -> Figure:
             if row == 0:
                 axes.text(start + share / 2, -0.42, f"{rating} ★", ha="center", va="bottom", color=MUTED, fontsize=8)
             start += share
-        axes.text(-0.02, row, split, ha="right", va="center", color=INK)
+        axes.text(-0.02, row, split_name(split), ha="right", va="center", color=INK)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(counts) - 0.6, -0.8)
     axes.set_xticks([])

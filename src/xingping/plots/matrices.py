@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from xingping.fonts import chinese_style
+from xingping.language import _
 from xingping.plots.style import (
     CELL,
     CELL_WRONG,
@@ -49,7 +50,7 @@ def confusion(matrix: ArrayLike, title: str) -> Figure:
     shares = _row_shares(counts)
     figure = new_figure(3.9)
     axes = _frame(figure, title)
-    _notes(axes, "number of\nreviews", [f"{total:,}" for total in counts.sum(axis=1)])
+    _notes(axes, _("number of\nreviews"), [f"{total:,}" for total in counts.sum(axis=1)])
     for row, column in product(range(len(RATINGS)), repeat=2):
         _cell(axes, row, column, CELL, shares[row, column], counts[row, column], shares[row, column])
     return figure
@@ -75,7 +76,8 @@ def confusion_within_one(matrix: ArrayLike, title: str) -> Figure:
     axes = _frame(figure, title)
     inside = [shares[row, max(row - 1, 0) : row + 2].sum() for row in range(len(RATINGS))]
     found = counts.sum(axis=1) > 0
-    _notes(axes, "within\none star", [percent(near) if has else "–" for near, has in zip(inside, found, strict=True)])
+    notes = [percent(near) if has else "–" for near, has in zip(inside, found, strict=True)]
+    _notes(axes, _("within\none star"), notes)
     for row, column in product(range(len(RATINGS)), repeat=2):
         near = abs(row - column) <= 1
         colour, shade = (CELL, SHADE_OF_BAND) if near else (CELL_WRONG, shares[row, column])
@@ -96,8 +98,8 @@ def _frame(figure: Figure, title: str) -> Axes:
     star_axis(axes, "y")
     axes.set_xlim(-0.5, 5.65)  # the last column is for notes
     axes.set_ylim(4.5, -0.5)
-    axes.set_xlabel("predicted", loc="left")
-    axes.set_ylabel("true", loc="top")
+    axes.set_xlabel(_("predicted"), loc="left")
+    axes.set_ylabel(_("true"), loc="top")
     return axes
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from wordcloud import WordCloud
 
 from xingping.fonts import chinese_style, font_path
+from xingping.language import _
 from xingping.plots.style import ACCENT, INK, MUTED, STAR_COLOURS, WIDTH, bare, heading, new_figure
 
 __all__ = ["frequent_words", "tfidf_bars", "word_cloud"]
@@ -25,7 +26,7 @@ def tfidf_bars(words: Sequence[tuple[str, float]], title: str) -> Figure:
     heading(axes, title)
     _bars(axes, words, ACCENT, "{:.3f}")
     axes.set_ylim(len(words) - 0.4, -0.6)
-    axes.set_xlabel("mean TF-IDF over the reviews", loc="left")
+    axes.set_xlabel(_("mean TF-IDF over the reviews"), loc="left")
     return figure
 
 

@@ -1,6 +1,6 @@
 """Numbers and sentences of the report; every sentence that states a result is made from the numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from typing import Any
 
@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
+from xingping.language import _, join_clauses, join_list, ngettext
+from xingping.names import baseline_name, exact_stars, rule_name, task_name
+
 __all__ = [
     "FEW_REVIEWS",
     "Measures",
     "baseline_name",
     "baseline_note",
     "best_first",
+    "between",
     "comparison",
     "confusion_finding",
     "count",
@@ -29,6 +33,7 @@ __all__ = [
     "standfirst",
     "task_name",
     "training_finding",
+    "with_interval",
     "within_one_finding",
 ]
 
@@ -39,24 +44,19 @@ FEW_REVIEWS = 30
 
 NEIGHBOURS = 10
 
-BASELINES = {
-    "majority": "always the commonest star",
-    "char_ngram": "character n-grams",
-    "char_ngram_median": "character n-grams, median rule",
-    "word_ngram": "word n-grams",
-    "fasttext": "fastText-like",
-    "mean_features": "mean features, logistic regression",
+COUNTED: Mapping[str, Callable[[int], str]] = {
+    "case": lambda n: ngettext("{n:,} case", "{n:,} cases", n),
+    "epoch": lambda n: ngettext("{n:,} epoch", "{n:,} epochs", n),
+    "film": lambda n: ngettext("{n:,} film", "{n:,} films", n),
+    "hop": lambda n: ngettext("{n:,} hop", "{n:,} hops", n),
+    "review": lambda n: ngettext("{n:,} review", "{n:,} reviews", n),
+    "row": lambda n: ngettext("{n:,} row", "{n:,} rows", n),
+    "star": lambda n: ngettext("{n:,} star", "{n:,} stars", n),
+    "test review": lambda n: ngettext("{n:,} test review", "{n:,} test reviews", n),
+    "text": lambda n: ngettext("{n:,} text", "{n:,} texts", n),
+    "time": lambda n: ngettext("{n:,} time", "{n:,} times", n),
 }
-
-
-def task_name(task: str) -> str:
-    """Return what a task's model is called."""
-    return f"{task} head"
-
-
-def baseline_name(key: str) -> str:
-    """Return what a baseline is called; an unknown one by its key."""
-    return BASELINES.get(key, key.replace("_", " "))
+"""What `count` counts: in Chinese each has a measure word of its own."""
 
 
 def best_first(models: Mapping[str, Measures]) -> dict[str, Measures]:
@@ -70,34 +70,50 @@ def share(value: float, digits: int = 1) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun, in the plural where it is not one."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """Write a number with its noun, one of `COUNTED`, in the plural where it is not one."""
+    return COUNTED[noun](number).format(n=number)
+
+
+def between(low: str, high: str) -> str:
+    """Write the ends of an interval."""
+    return _("{low} to {high}").format(low=low, high=high)
+
+
+def with_interval(value: str, low: str, high: str) -> str:
+    """Write a value with its interval."""
+    return _("{value} ({low} to {high})").format(value=value, low=low, high=high)
 
 
 def headline(measures: Measures) -> str:
     """Return the headline of a page: how many of a hundred reviews are rated right."""
     exact, near = round(100 * measures["accuracy"]), round(100 * measures["accuracy_within_one"])
-    return f"The right star for {exact} in 100 reviews, within one star for {near}"
+    return _("The right star for {exact} in 100 reviews, within one star for {near}").format(exact=exact, near=near)
 
 
 def standfirst(test: Mapping[str, Measures]) -> str:
     """Return one sentence with both shares of each task's head."""
     n = next(iter(test.values()))["n"]
+    result = _("the {model} names the exact star for {exact} and is within one star for {near}")
     results = [
-        f"the {task_name(task)} names the exact star for {share(measures['accuracy'])} "
-        f"and is within one star for {share(measures['accuracy_within_one'])}"
+        result.format(
+            model=task_name(task), exact=share(measures["accuracy"]), near=share(measures["accuracy_within_one"])
+        )
         for task, measures in test.items()
     ]
-    return f"On {count(n, 'review')} that no model was trained on, {'; '.join(results)}."
+    return ngettext(
+        "On {n:,} review that no model was trained on, {results}.",
+        "On {n:,} reviews that no model was trained on, {results}.",
+        n,
+    ).format(n=n, results=join_clauses(results))
 
 
 def comparison(test: Mapping[str, Measures], baselines: Mapping[str, Measures]) -> str:
     """Set the best head against the best baseline in each of the two shares; "" where there is none."""
     if not baselines:
         return ""
-    exact = _against("On exact stars", "accuracy", test, baselines)
-    near = _against("within one star", "accuracy_within_one", test, baselines)
-    return f"{exact}; {near}."
+    return _("On exact stars, {exact}; within one star, {near}.").format(
+        exact=_against("accuracy", test, baselines), near=_against("accuracy_within_one", test, baselines)
+    )
 
 
 def baseline_note(trained_on: Mapping[str, int]) -> str:
@@ -105,31 +121,49 @@ def baseline_note(trained_on: Mapping[str, int]) -> str:
     reviews, available = trained_on["reviews"], trained_on["of"]
     if reviews == available:
         return ""
-    return f"The baselines were trained on {reviews:,} reviews drawn at random from the {available:,} of the training."
+    return _(
+        "The baselines were trained on {reviews:,} reviews drawn at random from the {available:,} of the training."
+    ).format(reviews=reviews, available=available)
 
 
-def _against(where: str, key: str, test: Mapping[str, Measures], baselines: Mapping[str, Measures]) -> str:
+def _against(key: str, test: Mapping[str, Measures], baselines: Mapping[str, Measures]) -> str:
     task = max(test, key=lambda name: test[name][key])
-    rival = max(baselines, key=lambda name: baselines[name][key])
-    points = round(100 * (test[task][key] - baselines[rival][key]), 1)
+    best = max(baselines, key=lambda name: baselines[name][key])
+    points = round(100 * (test[task][key] - baselines[best][key]), 1)
+    number = 1 if abs(points) == 1 else 2
     if points == 0:
-        verdict = "is level with"
+        message = _("the {model} ({own}) is level with the best baseline, {rival} ({other})")
+    elif points > 0:
+        message = ngettext(
+            "the {model} ({own}) is {points:.1f} point ahead of the best baseline, {rival} ({other})",
+            "the {model} ({own}) is {points:.1f} points ahead of the best baseline, {rival} ({other})",
+            number,
+        )
     else:
-        unit = "point" if abs(points) == 1 else "points"
-        verdict = f"is {abs(points):.1f} {unit} {'ahead of' if points > 0 else 'behind'}"
-    return (
-        f"{where}, the {task_name(task)} ({share(test[task][key])}) {verdict} the best baseline, "
-        f"{baseline_name(rival)} ({share(baselines[rival][key])})"
+        message = ngettext(
+            "the {model} ({own}) is {points:.1f} point behind the best baseline, {rival} ({other})",
+            "the {model} ({own}) is {points:.1f} points behind the best baseline, {rival} ({other})",
+            number,
+        )
+    return message.format(
+        model=task_name(task),
+        own=share(test[task][key]),
+        points=abs(points),
+        rival=baseline_name(best),
+        other=share(baselines[best][key]),
     )
 
 
 def margin(n: int) -> str:
     """Say how far a share of n reviews can be off by chance: the 95 % interval is widest at one half."""
     points = 100 * 1.96 * sqrt(0.25 / n)
-    return (
-        f"Shares of {count(n, 'review')} are uncertain by up to ±{points:.1f} points (95% interval), "
-        "so smaller differences may be chance."
-    )
+    return ngettext(
+        "Shares of {n:,} review are uncertain by up to ±{points:.1f} points (95% interval), "
+        "so smaller differences may be chance.",
+        "Shares of {n:,} reviews are uncertain by up to ±{points:.1f} points (95% interval), "
+        "so smaller differences may be chance.",
+        n,
+    ).format(n=n, points=points)
 
 
 def confusion_finding(confusion: Sequence[Sequence[int]]) -> str:
@@ -137,16 +171,16 @@ def confusion_finding(confusion: Sequence[Sequence[int]]) -> str:
     counts = np.asarray(confusion)
     shares = _row_shares(counts)
     seen = np.flatnonzero(counts.sum(axis=1))
-    best = seen[np.argmax(np.diag(shares)[seen])]
-    text = f"Recognised best: {exact_stars(best + 1)} ({share(shares[best, best], 0)} exactly right)"
+    best = int(seen[np.argmax(np.diag(shares)[seen])])
+    known = {"best": exact_stars(best + 1), "right": share(shares[best, best], 0)}
     wrong = shares * (1 - np.eye(len(counts)))
-    row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
+    row, column = map(int, np.unravel_index(np.argmax(wrong), wrong.shape))
     if wrong[row, column] == 0:
-        return f"{text}. No star is taken for another."
-    return (
-        f"{text}. Most often mistaken: {exact_stars(int(row) + 1)}, rated {int(column) + 1} "
-        f"in {share(wrong[row, column], 0)} of the cases."
-    )
+        return _("Recognised best: {best} ({right} exactly right). No star is taken for another.").format(**known)
+    return _(
+        "Recognised best: {best} ({right} exactly right). Most often mistaken: {true}, rated {given} in {wrong} of "
+        "the cases."
+    ).format(**known, true=exact_stars(row + 1), given=exact_stars(column + 1), wrong=share(wrong[row, column], 0))
 
 
 def within_one_finding(confusion: Sequence[Sequence[int]]) -> str:
@@ -157,12 +191,11 @@ def within_one_finding(confusion: Sequence[Sequence[int]]) -> str:
     total = share(far.sum() / counts.sum())
     rates = far / np.maximum(counts.sum(axis=1), 1)
     if not far.any():
-        return "No prediction is more than one star off."
+        return _("No prediction is more than one star off.")
     worst = int(np.argmax(rates))
-    return (
-        f"{total} of the predictions are more than one star off; "
-        f"of the reviews with {exact_stars(worst + 1)} it is {share(rates[worst])}."
-    )
+    return _(
+        "{total} of the predictions are more than one star off; of the reviews with {stars} it is {worst}."
+    ).format(total=total, stars=exact_stars(worst + 1), worst=share(rates[worst]))
 
 
 def distribution_finding(confusion: Sequence[Sequence[int]]) -> str:
@@ -172,11 +205,12 @@ def distribution_finding(confusion: Sequence[Sequence[int]]) -> str:
     gap = predicted - true
     most = int(np.argmax(np.abs(gap)))
     if round(100 * gap[most], 1) == 0:
-        return "Each star is given as often as it is true."
-    return (
-        f"The largest gap: {exact_stars(most + 1)} is given to {share(predicted[most])} of the reviews, "
-        f"{'more' if gap[most] > 0 else 'less'} often than it is true ({share(true[most])})."
-    )
+        return _("Each star is given as often as it is true.")
+    if gap[most] > 0:
+        message = _("The largest gap: {stars} is given to {given} of the reviews, more often than it is true ({true}).")
+    else:
+        message = _("The largest gap: {stars} is given to {given} of the reviews, less often than it is true ({true}).")
+    return message.format(stars=exact_stars(most + 1), given=share(predicted[most]), true=share(true[most]))
 
 
 def decision_finding(decisions: Mapping[str, Measures]) -> str:
@@ -184,10 +218,16 @@ def decision_finding(decisions: Mapping[str, Measures]) -> str:
     exact = max(decisions, key=lambda rule: decisions[rule]["accuracy"])
     near = max(decisions, key=lambda rule: decisions[rule]["accuracy_within_one"])
     error = min(decisions, key=lambda rule: decisions[rule]["mae"])
-    return (
-        f"Best for exact stars here: {exact} ({share(decisions[exact]['accuracy'])}). Best within one star: "
-        f"{near} ({share(decisions[near]['accuracy_within_one'])}). Smallest mean error: "
-        f"{error} ({decisions[error]['mae']:.3f} stars)."
+    return _(
+        "Best for exact stars here: {exact} ({exact_share}). Best within one star: {near} ({near_share}). "
+        "Smallest mean error: {smallest} ({error:.3f} stars)."
+    ).format(
+        exact=rule_name(exact),
+        exact_share=share(decisions[exact]["accuracy"]),
+        near=rule_name(near),
+        near_share=share(decisions[near]["accuracy_within_one"]),
+        smallest=rule_name(error),
+        error=decisions[error]["mae"],
     )
 
 
@@ -197,19 +237,27 @@ def film_finding(means: Mapping[str, Any]) -> str:
     if not films:
         return ""
     errors = [abs(film["predicted"] - film["true"]) for film in films.values()]
-    return (
-        f"The predicted mean is {sum(errors) / len(errors):.2f} stars off on average, and the true one lies in its "
-        f"interval for {share(means['coverage'], 0)} of {count(len(films), 'film')}."
-    )
+    return ngettext(
+        "The predicted mean is {error:.2f} stars off on average, and the true one lies in its interval for {covered} "
+        "of {n:,} film.",
+        "The predicted mean is {error:.2f} stars off on average, and the true one lies in its interval for {covered} "
+        "of {n:,} films.",
+        len(films),
+    ).format(error=sum(errors) / len(errors), covered=share(means["coverage"], 0), n=len(films))
 
 
 def training_finding(history: Mapping[str, Any]) -> str:
     """Say which epoch was kept, and how it did on the validation reviews."""
     epochs, best = history["epochs"], history["best_epoch"]
     kept = next(record for record in epochs if record["epoch"] == best)
-    return (
-        f"Epoch {best} of {len(epochs)} was kept: validation loss {kept['valid_loss']:.3f}, "
-        f"{share(kept['valid_accuracy'])} exact, {share(kept['valid_accuracy_within_one'])} within one star."
+    return _(
+        "Epoch {best} of {epochs} was kept: validation loss {loss:.3f}, {exact} exact, {near} within one star."
+    ).format(
+        best=best,
+        epochs=len(epochs),
+        loss=kept["valid_loss"],
+        exact=share(kept["valid_accuracy"]),
+        near=share(kept["valid_accuracy_within_one"]),
     )
 
 
@@ -228,21 +276,16 @@ def neighbour_finding(trained: NDArray[np.float64], frozen: NDArray[np.float64],
     before, after = (_agreement(points, ratings) for points in (frozen, trained))
     shares = np.bincount(ratings) / len(ratings)
     chance = float((shares**2).sum())
-    return (
-        f"Of a review's {NEIGHBOURS} nearest neighbours, {share(before, 0)} share its star on the "
-        f"encoder's map and {share(after, 0)} on the trained head's; by chance it would be {share(chance, 0)}."
-    )
+    return _(
+        "Of a review's {neighbours} nearest neighbours, {before} share its star on the encoder's map and {after} on "
+        "the trained head's; by chance it would be {chance}."
+    ).format(neighbours=NEIGHBOURS, before=share(before, 0), after=share(after, 0), chance=share(chance, 0))
 
 
 def ngram_kinds(settings: Mapping[str, Any]) -> str:
     """Name the n-grams beside the head, or ""."""
-    kinds = [f"{what} up to {settings[what]}" for what in ("characters", "words") if settings[what]]
-    return ", ".join(kinds)
-
-
-def exact_stars(rating: int) -> str:
-    """Write a rating with its noun."""
-    return f"{rating} star" if rating == 1 else f"{rating} stars"
+    kinds = {"characters": _("characters up to {n}"), "words": _("words up to {n}")}
+    return join_list(message.format(n=settings[what]) for what, message in kinds.items() if settings[what])
 
 
 def _agreement(points: NDArray[np.float64], ratings: NDArray[np.int64]) -> float:

@@ -1,15 +1,18 @@
 """How sure the figures are, and where the model is weak: tables and sentences of the report."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from xingping.language import N_, _, join_clauses, join_list, ngettext
+from xingping.names import baseline_name, behaviour_name, sentence_case, slice_name, task_label, task_name
 from xingping.report import content
-from xingping.report.content import Measures, share
+from xingping.report.content import Measures, between, share, with_interval
 from xingping.report.tabular import MISSING, Column, Group, Row, Table
 
 __all__ = [
     "behaviour_finding",
     "behaviour_table",
+    "best_baseline",
     "ceiling_finding",
     "interval_table",
     "lead_finding",
@@ -17,15 +20,32 @@ __all__ = [
     "slice_table",
 ]
 
+
+class _Naming(NamedTuple):
+    """What a measure is called: with the rule that it is taken by, without it, and within a sentence."""
+
+    by_rule: str
+    plain: str
+    inline: str
+
+
 MEASURES = {
-    "accuracy": "Exact star, by the mode",
-    "accuracy_within_one": "Within one star, by the window",
-    "mae": "Mean error in stars, by the median",
-    "rmse": "Root mean squared error in stars, by the mean",
-    "nll": "Negative log-likelihood, in nats",
-    "ece": "Calibration error (ECE)",
+    "accuracy": _Naming(N_("Exact star, by the mode"), N_("Exact star"), N_("exact star")),
+    "accuracy_within_one": _Naming(N_("Within one star, by the window"), N_("Within one star"), N_("within one star")),
+    "mae": _Naming(N_("Mean error in stars, by the median"), N_("Mean error in stars"), N_("mean error in stars")),
+    "rmse": _Naming(
+        N_("Root mean squared error in stars, by the mean"),
+        N_("Root mean squared error in stars"),
+        N_("root mean squared error in stars"),
+    ),
+    "nll": _Naming(
+        N_("Negative log-likelihood, in nats"),
+        N_("Negative log-likelihood, in nats"),
+        N_("negative log-likelihood"),
+    ),
+    "ece": _Naming(N_("Calibration error (ECE)"), N_("Calibration error (ECE)"), N_("calibration error")),
 }
-"""Each measure and the rule that it is taken by, where there are probabilities (`intervals.BEST_RULES`)."""
+"""Each measure; the rules are for where there are probabilities (`intervals.BEST_RULES`)."""
 
 HIGHER_IS_BETTER = ("accuracy", "accuracy_within_one")
 
@@ -46,12 +66,12 @@ def interval_table(doubt: Mapping[str, Any], tasks: Sequence[str]) -> Table:
     groups = []
     for task in tasks:
         rows = []
-        for measure, meaning in MEASURES.items():
+        for measure, naming in MEASURES.items():
             own = doubt["intervals"]["reviews"][task].get(measure)
             if own is None:
                 continue
             by_film = doubt["intervals"].get("films", {}).get(task, {}).get(measure)
-            best = _best_baseline(doubt, task, measure)
+            best = best_baseline(doubt, task, measure)
             cells = [
                 _figure(measure, own["value"]),
                 _ends(measure, own),
@@ -62,36 +82,43 @@ def interval_table(doubt: Mapping[str, Any], tasks: Sequence[str]) -> Table:
                 cells += [MISSING, MISSING]
             else:
                 difference = doubt["differences"]["reviews"][task][best][measure]
-                cells += [_sentence(content.baseline_name(best)), _change(measure, difference)]
+                cells += [sentence_case(baseline_name(best)), _change(measure, difference)]
                 marked = frozenset({4} if _verdict(measure, difference) > 0 else ())
-            rows.append(Row(_plain(meaning, doubt, task), cells, marked))
-        groups.append(Group(_sentence(content.task_name(task)), rows))
+            by_rule = "nll" in doubt["intervals"]["reviews"][task]
+            rows.append(Row(_(naming.by_rule if by_rule else naming.plain), cells, marked))
+        groups.append(Group(sentence_case(task_name(task)), rows))
     columns = [
-        Column("Value"),
-        Column("95% over reviews", "Bootstrap over the test reviews: what chance in this test split does"),
-        Column("95% over films", "Bootstrap over whole films: what other films would do"),
-        Column("Best baseline"),
+        Column(_("Value")),
+        Column(_("95% over reviews"), _("Bootstrap over the test reviews: what chance in this test split does")),
+        Column(_("95% over films"), _("Bootstrap over whole films: what other films would do")),
+        Column(_("Best baseline")),
         Column(
-            "Difference", "On the same reviews, with its 95% interval; marked where the model is better beyond chance"
+            _("Difference"),
+            _("On the same reviews, with its 95% interval; marked where the model is better beyond chance"),
         ),
     ]
-    return Table(
-        "Each measure by the rule that is best for it, for models and baselines alike", "Measure", columns, groups
-    )
+    caption = _("Each measure by the rule that is best for it, for models and baselines alike")
+    return Table(caption, _("Measure"), columns, groups)
 
 
 def lead_finding(doubt: Mapping[str, Any], task: str) -> str:
     """Say for which measures a task's lead over the best baseline is beyond chance."""
     verdicts: dict[int, list[str]] = {1: [], 0: [], -1: []}
-    for measure, meaning in MEASURES.items():
-        best = _best_baseline(doubt, task, measure)
+    for measure, naming in MEASURES.items():
+        best = best_baseline(doubt, task, measure)
         if best is None:
             continue
         difference = doubt["differences"]["reviews"][task][best][measure]
-        verdicts[_verdict(measure, difference)].append(meaning.partition(",")[0].partition(" (")[0].lower())
-    called = {1: "ahead of every baseline beyond chance", 0: "level with the best", -1: "behind the best beyond chance"}
-    parts = [f"{called[verdict]}: {', '.join(names)}" for verdict, names in verdicts.items() if names]
-    return f"The {content.task_name(task)} is {'; '.join(parts)}." if parts else ""
+        verdicts[_verdict(measure, difference)].append(_(naming.inline))
+    called = {
+        1: _("ahead of every baseline beyond chance: {measures}"),
+        0: _("level with the best: {measures}"),
+        -1: _("behind the best beyond chance: {measures}"),
+    }
+    parts = [called[verdict].format(measures=join_list(names)) for verdict, names in verdicts.items() if names]
+    if not parts:
+        return ""
+    return _("The {model} is {verdicts}.").format(model=task_name(task), verdicts=join_clauses(parts))
 
 
 def set_finding(measured: Mapping[str, Any] | None) -> str:
@@ -99,24 +126,33 @@ def set_finding(measured: Mapping[str, Any] | None) -> str:
     if not measured:
         return ""
     single = measured["sizes"][0]
-    return (
-        f"A prediction set holds the stars that a review may well have. Made to hold the true one in "
-        f"{share(measured['asked'], 0)} of the cases, the sets do so in {share(measured['coverage'])} of the test "
-        f"reviews, with {measured['mean_size']:.2f} stars on average; {share(single, 0)} of them name one star only."
+    return _(
+        "A prediction set holds the stars that a review may well have. Made to hold the true one in {asked} of the "
+        "cases, the sets do so in {covered} of the test reviews, with {size:.2f} stars on average; {single} of them "
+        "name one star only."
+    ).format(
+        asked=share(measured["asked"], 0),
+        covered=share(measured["coverage"]),
+        size=measured["mean_size"],
+        single=share(single, 0),
     )
 
 
 def ceiling_finding(ceiling: Mapping[str, Any]) -> str:
     """Say what no reader of texts alone can do: equal texts bear different stars."""
     if not ceiling["texts"]:
-        return "No text occurs in two reviews, so how far authors of equal texts agree cannot be said."
-    return (
-        f"{content.count(ceiling['reviews'], 'review')} share their text with another, in "
-        f"{content.count(ceiling['texts'], 'text')}. Two authors of one text gave the same star in "
-        f"{share(ceiling['agreement'])} of the pairs, and stars at most one apart in "
-        f"{share(ceiling['agreement_within_one'])}. On these reviews, mostly short, no model that sees the text alone "
-        f"can name more than {share(ceiling['best'])} of the exact stars, or {share(ceiling['best_within_one'])} "
-        "within one."
+        return _("No text occurs in two reviews, so how far authors of equal texts agree cannot be said.")
+    return _(
+        "{reviews} share their text with another, in {texts}. Two authors of one text gave the same star in {same} of "
+        "the pairs, and stars at most one apart in {near}. On these reviews, mostly short, no model that sees the text "
+        "alone can name more than {best} of the exact stars, or {best_near} within one."
+    ).format(
+        reviews=content.count(ceiling["reviews"], "review"),
+        texts=content.count(ceiling["texts"], "text"),
+        same=share(ceiling["agreement"]),
+        near=share(ceiling["agreement_within_one"]),
+        best=share(ceiling["best"]),
+        best_near=share(ceiling["best_within_one"]),
     )
 
 
@@ -124,7 +160,7 @@ def slice_table(slices: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -
     """Return both shares and the mean error of each task on kinds of reviews."""
     rows = [
         Row(
-            _sentence(name),
+            sentence_case(slice_name(name)),
             [f"{measured['n']:,}"] + [
                 f"{share(measured[task]['accuracy'])} / {share(measured[task]['accuracy_within_one'])} / "
                 f"{measured[task]['mae']:.2f}"
@@ -133,29 +169,34 @@ def slice_table(slices: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -
         )
         for name, measured in slices.items()
     ]  # fmt: skip
-    columns = [Column("Test reviews"), *(Column(_sentence(task), "Exact / within one / mean error") for task in tasks)]
-    return Table("Exact / within one / mean error in stars, on kinds of reviews", "Reviews", columns, [Group("", rows)])
+    meaning = _("Exact / within one / mean error")
+    columns = [Column(_("Test reviews")), *(Column(sentence_case(task_label(task)), meaning) for task in tasks)]
+    caption = _("Exact / within one / mean error in stars, on kinds of reviews")
+    return Table(caption, _("Reviews"), columns, [Group("", rows)])
 
 
 def behaviour_table(behaviour: Sequence[Mapping[str, Any]]) -> Table:
     """Return how often the model fails tests that any reader would pass, with a case of each."""
-    kinds = {"minimum": "Plain cases", "direction": "A change must not move the rating the wrong way",
-             "invariance": "A change must not move the rating by more than half a star"}  # fmt: skip
+    kinds = {
+        "minimum": _("Plain cases"),
+        "direction": _("A change must not move the rating the wrong way"),
+        "invariance": _("A change must not move the rating by more than half a star"),
+    }
     groups = []
     for kind, heading in kinds.items():
         rows = [
-            Row(_sentence(test["name"]), [f"{test['n']:,}", share(test["rate"]), _example(test)])
+            Row(sentence_case(behaviour_name(test["name"])), [f"{test['n']:,}", share(test["rate"]), _example(test)])
             for test in behaviour
             if test["kind"] == kind and test["n"]
         ]
         if rows:
             groups.append(Group(heading, rows))
     columns = [
-        Column("Cases"),
-        Column("Failed"),
-        Column("A failure", "The text, and the rating it was given", text=True),
+        Column(_("Cases")),
+        Column(_("Failed")),
+        Column(_("A failure"), _("The text, and the rating it was given"), text=True),
     ]
-    return Table("Behavioural tests, by the expected rating", "Test", columns, groups)
+    return Table(_("Behavioural tests, by the expected rating"), _("Test"), columns, groups)
 
 
 def behaviour_finding(behaviour: Sequence[Mapping[str, Any]]) -> str:
@@ -165,11 +206,14 @@ def behaviour_finding(behaviour: Sequence[Mapping[str, Any]]) -> str:
         return ""
     worst = max(tests, key=lambda test: test["rate"])
     if not worst["failures"]:
-        return "No test fails."
-    return f"Fails most often: {worst['name']} ({share(worst['rate'], 0)} of {content.count(worst['n'], 'case')})."
+        return _("No test fails.")
+    return ngettext(
+        "Fails most often: {test} ({failed} of {n:,} case).", "Fails most often: {test} ({failed} of {n:,} cases).",
+        worst["n"],
+    ).format(test=behaviour_name(worst["name"]), failed=share(worst["rate"], 0), n=worst["n"])  # fmt: skip
 
 
-def _best_baseline(doubt: Mapping[str, Any], task: str, measure: str) -> str | None:
+def best_baseline(doubt: Mapping[str, Any], task: str, measure: str) -> str | None:
     """Return the baseline with the best value; that which is calibrated for knowing nothing does not count for it."""
     rivals: dict[str, float] = {
         name: doubt["intervals"]["reviews"][name][measure]["value"]
@@ -189,23 +233,23 @@ def _verdict(measure: str, difference: Measures) -> int:
     return int(low > 0) - int(high < 0)
 
 
-def _plain(meaning: str, doubt: Mapping[str, Any], task: str) -> str:
-    """Leave out the rule where a task has no probabilities to apply it to."""
-    return meaning if "nll" in doubt["intervals"]["reviews"][task] else meaning.partition(", by")[0]
-
-
 def _figure(measure: str, value: float) -> str:
     return share(value) if measure in HIGHER_IS_BETTER else f"{value:.3f}"
 
 
 def _ends(measure: str, interval: Measures) -> str:
-    return f"{_figure(measure, interval['low'])} to {_figure(measure, interval['high'])}"
+    return between(_figure(measure, interval["low"]), _figure(measure, interval["high"]))
 
 
 def _change(measure: str, difference: Measures) -> str:
-    scale, digits, unit = (100, 1, " points") if measure in HIGHER_IS_BETTER else (1, 3, "")
-    value, low, high = (scale * difference[name] for name in ("value", "low", "high"))
-    return f"{value:+.{digits}f}{unit} ({low:+.{digits}f} to {high:+.{digits}f})".replace("-", "−")
+    shares = measure in HIGHER_IS_BETTER
+    scale, digits = (100, 1) if shares else (1, 3)
+    value, low, high = (
+        f"{scale * difference[name]:+.{digits}f}".replace("-", "−") for name in ("value", "low", "high")
+    )
+    if shares:
+        return _("{value} points ({low} to {high})").format(value=value, low=low, high=high)
+    return with_interval(value, low, high)
 
 
 def _example(test: Mapping[str, Any]) -> str:
@@ -214,7 +258,3 @@ def _example(test: Mapping[str, Any]) -> str:
     first = test["examples"][0]
     shown = f"{first['text']} {first['expected']:.1f}"
     return f"{shown} → {first['changed']} {first['expected_changed']:.1f}" if "changed" in first else shown
-
-
-def _sentence(name: str) -> str:
-    return name[:1].upper() + name[1:]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from xingping import plots
 from xingping.fonts import drawable
 from xingping.language import _, join_sentences
+from xingping.names import baseline_name, exact_stars, sentence_case, split_name, task_name
 from xingping.report import content, interactive
 from xingping.report.inline_svg import inline_svg
 from xingping.report.interactive import Interval, Live
-from xingping.report.notes import split_name, task_title
 from xingping.report.run_data import Projection
 
 __all__ = [
@@ -122,17 +122,17 @@ def comparison_chart(
     intervals
         Of those that have them, over reviews (`intervals` of `metrics.json`); empty where there are none.
     """
-    rows = [(key, content.task_name(key), measures, True) for key, measures in test.items()]
-    rows += [(key, content.baseline_name(key), measures, False) for key, measures in baselines.items()]
+    rows = [(key, task_name(key), measures, True) for key, measures in test.items()]
+    rows += [(key, baseline_name(key), measures, False) for key, measures in baselines.items()]
     figure = plots.model_comparison(
-        [_capital(label) for _key, label, _measures, _own in rows],
+        [sentence_case(label) for _key, label, _measures, _own in rows],
         [measures["accuracy"] for _key, _label, measures, _own in rows],
         [measures["accuracy_within_one"] for _key, _label, measures, _own in rows],
         [own for _key, _label, _measures, own in rows],
     )
     live = interactive.dots(
         [
-            (_capital(label), own, [_with_interval(key, name, measures, intervals) for name in SHARES])
+            (sentence_case(label), own, [_with_interval(key, name, measures, intervals) for name in SHARES])
             for key, label, measures, own in rows
         ],
         [_("exactly right"), _("within one star")],
@@ -161,7 +161,7 @@ def task_charts(
     dict
         `exact`, `near` and `distribution`.
     """
-    name = task_title(task)
+    name = sentence_case(task_name(task))
     title = name if film is None else f"{short_title(film)} · {name}"
     counts = np.asarray(confusion)
     true, given = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
@@ -193,7 +193,7 @@ def task_charts(
 
 def training_chart(folder: FigureFolder, task: str, history: Mapping[str, Any]) -> Chart:
     """Draw the course of a task's training."""
-    epochs, best, name = history["epochs"], history["best_epoch"], task_title(task)
+    epochs, best, name = history["epochs"], history["best_epoch"], sentence_case(task_name(task))
     panels = [
         _panel(epochs, {"train_loss": _("loss, training"), "valid_loss": _("loss, validation")}, main=1),
         _panel(
@@ -223,7 +223,7 @@ def split_chart(folder: FigureFolder, splits: Mapping[str, Mapping[str, Any]]) -
     everywhere = [splits["all"]["stars"][str(star)] for star in range(1, 6)]
     largest = int(np.argmax(everywhere))
     caption = _("The commonest rating is {stars}, with {share} of all reviews.").format(
-        stars=content.exact_stars(largest + 1), share=content.share(everywhere[largest] / max(sum(everywhere), 1))
+        stars=exact_stars(largest + 1), share=content.share(everywhere[largest] / max(sum(everywhere), 1))
     )
     what = _("Bars of the stars' shares in each split.")
     return folder.add("stars-by-split", plots.stars_by_split(counts), what, caption, interactive.stacked(counts))
@@ -305,7 +305,3 @@ def short_title(film: str) -> str:
     """Return a film's name as it can stand in the title of a figure."""
     name = drawable(film)
     return name if len(name) <= LONGEST_TITLE else f"{name[: LONGEST_TITLE - 1]}…"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xingping.language import _, join_list, join_sentences, ngettext
-from xingping.report.content import ngram_kinds, share, task_name
+from xingping.report.content import ngram_kinds, share
 
 __all__ = [
     "data_note",
@@ -15,31 +15,11 @@ __all__ = [
     "map_note",
     "measured_on",
     "method_note",
-    "split_name",
     "split_note",
     "suspect_finding",
-    "task_title",
 ]
 
 Record = Mapping[str, Any]
-
-
-def split_name(split: str) -> str:
-    """Return what a split is called."""
-    names = {
-        "train": _("training"),
-        "valid": _("validation"),
-        "test": _("test"),
-        "unused": _("unused"),
-        "all": _("all"),
-    }
-    return names.get(split, split)
-
-
-def task_title(task: str) -> str:
-    """Return a task's name as a heading."""
-    name = task_name(task)
-    return name[:1].upper() + name[1:]
 
 
 def measured_on(n: int) -> str:
@@ -117,7 +97,7 @@ def highlight_note(attends: bool) -> str:
         )
     return _(
         "Test reviews by their true star. This head pools without attention, so words are shaded by their effect: "
-        "what the expected rating loses without the word, blue for words that raise it and red for words that lower it."
+        "what the expected rating loses without the word, blue for words that raise it, red for words that lower it."
     )
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xingping.language import _
+from xingping.names import baseline_name
 from xingping.report import content
 from xingping.report.content import share
-from xingping.report.doubt import _best_baseline as best_baseline
+from xingping.report.doubt import best_baseline
 
 __all__ = ["KeyFigure", "film_verdict", "key_figures"]
 
@@ -46,7 +47,7 @@ def key_figures(metrics: Mapping[str, Any], task: str) -> list[KeyFigure]:
         rival = ""
         if best is not None:
             rival = _("best baseline {value} ({name})").format(
-                value=write(intervals[best][measure]["value"]), name=content.baseline_name(best)
+                value=write(intervals[best][measure]["value"]), name=baseline_name(best)
             )
         interval = _("95%: {low} to {high}").format(low=write(own["low"]), high=write(own["high"]))
         figures.append(KeyFigure(label, write(own["value"]), interval, rival))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xingping.artifacts import atomic_path
+from xingping.names import task_name
 from xingping.report import content, doubt, figures, notes, words
 from xingping.report.case_study import CaseStudy, make_case_study
 from xingping.report.figures import FigureFolder
@@ -154,7 +155,7 @@ class _Site:
                 folder, "model-comparison", test, baselines, data.metrics["intervals"]["reviews"]
             ),
             "metrics": metrics_table(test, baselines, PUBLISHED, PUBLISHED_ON, notes.measured_on(n)),
-            "decided": content.task_name(decided) if decided else "",
+            "decided": task_name(decided) if decided else "",
             "decisions": decision_table(decided, decisions) if decided and decisions else None,
             "decision_finding": content.decision_finding(decisions) if decisions else "",
             "charts": {

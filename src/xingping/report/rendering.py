@@ -10,7 +10,8 @@ from markupsafe import Markup, escape
 
 from xingping.fonts import subset_woff2
 from xingping.language import spoken, translations
-from xingping.report import content, interactive, notes
+from xingping.names import exact_stars, sentence_case, task_name
+from xingping.report import content, interactive
 
 __all__ = ["duration", "render"]
 
@@ -46,14 +47,15 @@ def render(template: str, title: str, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
+    environment.policies["ext.i18n.trimmed"] = True
     environment.install_gettext_translations(translations(), newstyle=True)  # type: ignore[attr-defined]  # the extension's
     environment.filters.update(
         zh=_chinese,
         duration=duration,
         share=content.share,
         count=content.count,
-        exact_stars=content.exact_stars,
-        task_title=notes.task_title,
+        exact_stars=exact_stars,
+        task_title=lambda task: sentence_case(task_name(task)),
     )
     body = Markup(environment.get_template(template).render(context))
     serif = "".join(match.group(2) for match in IN_SERIF.finditer(body))

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xingping.report import content
-from xingping.report.content import Measures, share
+from xingping.language import N_, _
+from xingping.names import baseline_name, exact_stars, rule_name, sentence_case, split_name, task_label, task_name
+from xingping.report.content import Measures, share, with_interval
 
 __all__ = ["MISSING", "Column", "Group", "Row", "Table", "decision_table", "film_table", "metrics_table", "split_table"]
 
@@ -68,21 +69,34 @@ def _stars(value: float) -> str:
 @dataclass(frozen=True)
 class _Measure:
     key: str
-    column: Column
+    heading: str
+    meaning: str
     write: Callable[[float], str]
     higher_is_better: bool
 
+    @property
+    def column(self) -> Column:
+        return Column(_(self.heading), _(self.meaning))
+
 
 MEASURES = (
-    _Measure("accuracy", Column("Exact", "Share of reviews given their exact star"), share, True),
-    _Measure("accuracy_within_one", Column("Within one", "Share at most one star off"), share, True),
-    _Measure("mae", Column("MAE", "Mean absolute error in stars"), _stars, False),
-    _Measure("rmse", Column("RMSE", "Root mean squared error in stars"), _stars, False),
-    _Measure("macro_f1", Column("Macro F1", "Mean F1 of the stars"), _stars, True),
-    _Measure("quadratic_weighted_kappa", Column("Kappa", "Cohen's kappa, quadratic weights"), _stars, True),
-    _Measure("nll", Column("NLL", "Mean negative log-likelihood in nats"), _stars, False),
-    _Measure("ece", Column("ECE", "Expected calibration error"), _stars, False),
+    _Measure("accuracy", N_("Exact"), N_("Share of reviews given their exact star"), share, True),
+    _Measure("accuracy_within_one", N_("Within one"), N_("Share at most one star off"), share, True),
+    _Measure("mae", N_("MAE"), N_("Mean absolute error in stars"), _stars, False),
+    _Measure("rmse", N_("RMSE"), N_("Root mean squared error in stars"), _stars, False),
+    _Measure("macro_f1", N_("Macro F1"), N_("Mean F1 of the stars"), _stars, True),
+    _Measure("quadratic_weighted_kappa", N_("Kappa"), N_("Cohen's kappa, quadratic weights"), _stars, True),
+    _Measure("nll", N_("NLL"), N_("Mean negative log-likelihood in nats"), _stars, False),
+    _Measure("ece", N_("ECE"), N_("Expected calibration error"), _stars, False),
 )
+"""Headings and meanings are messages, not yet looked up."""
+
+SIZES = {
+    "reviews": N_("Reviews"),
+    "distinct_texts": N_("Distinct texts"),
+    "words": N_("Words"),
+    "characters": N_("Characters"),
+}
 
 
 def metrics_table(
@@ -94,38 +108,42 @@ def metrics_table(
 ) -> Table:
     """Return the heads, the baselines and what others published, in three groups.
 
-    Only heads and baselines, which rated the same reviews, compete for the best mark.
+    Only heads and baselines, which rated the same reviews, compete for the best mark. `published_on` and the names of
+    `published` are messages.
     """
-    ours = {content.task_name(task): measures for task, measures in test.items()}
-    rivals = {content.baseline_name(key): measures for key, measures in baselines.items()}
+    ours = {task_name(task): measures for task, measures in test.items()}
+    rivals = {baseline_name(key): measures for key, measures in baselines.items()}
+    others = {_(name): measures for name, measures in published.items()}
     best = _best([*ours.values(), *rivals.values()], MEASURES)
     groups = [
-        Group("This run", _rows(ours, MEASURES, best)),
-        Group("Baselines, same reviews", _rows(rivals, MEASURES, best)),
-        Group(published_on, _rows(published, MEASURES, {})),
+        Group(_("This run"), _rows(ours, MEASURES, best)),
+        Group(_("Baselines, same reviews"), _rows(rivals, MEASURES, best)),
+        Group(_(published_on), _rows(others, MEASURES, {})),
     ]
     columns = [measure.column for measure in MEASURES]
-    return Table(caption, "Model", columns, [group for group in groups if group.rows])
+    return Table(caption, _("Model"), columns, [group for group in groups if group.rows])
 
 
 def decision_table(task: str, decisions: Mapping[str, Measures]) -> Table:
     """Return the measures of the same probabilities by each decision rule."""
     measures = MEASURES[:6]
-    rows = _rows(decisions, measures, _best(list(decisions.values()), measures))
-    caption = f"The {content.task_name(task)}'s probabilities, turned into one star in four ways"
-    return Table(caption, "Rule", [measure.column for measure in measures], [Group("", rows)])
+    named = {rule_name(rule): values for rule, values in decisions.items()}
+    rows = _rows(named, measures, _best(list(decisions.values()), measures))
+    caption = _("The {model}'s probabilities, turned into one star in four ways").format(model=task_name(task))
+    return Table(caption, _("Rule"), [measure.column for measure in measures], [Group("", rows)])
 
 
 def split_table(splits: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return the size of each split and the shares of its stars."""
-    sizes = ("reviews", "distinct_texts", "words", "characters")
-    columns = [Column(size.replace("_", " ").capitalize()) for size in sizes]
-    columns += [Column(f"{star} ★", f"Share of {content.exact_stars(star)}") for star in range(1, 6)]
+    columns = [Column(_(heading)) for heading in SIZES.values()]
+    meaning = _("Share of {stars}")
+    columns += [Column(f"{star} ★", meaning.format(stars=exact_stars(star))) for star in range(1, 6)]
     rows = []
     for split, part in splits.items():
         stars = [part["stars"][str(star)] / max(part["reviews"], 1) for star in range(1, 6)]
-        rows.append(Row(split, [f"{part[size]:,}" for size in sizes] + [share(value) for value in stars]))
-    return Table("Size of the splits, and the shares of their stars", "Split", columns, [Group("", rows)])
+        sizes = [f"{part[size]:,}" for size in SIZES]
+        rows.append(Row(split_name(split), [*sizes, *map(share, stars)]))
+    return Table(_("Size of the splits, and the shares of their stars"), _("Split"), columns, [Group("", rows)])
 
 
 def film_table(
@@ -149,17 +167,18 @@ def film_table(
         contenders = [[measured["test"][task]] if task in measured["test"] else [] for task in tasks]
         contenders.append(list(measured["baselines"].values()))
         mean = means[film]
-        predicted = f"{mean['predicted']:.2f} ({mean['low']:.2f} to {mean['high']:.2f})"
+        predicted = with_interval(*(f"{mean[name]:.2f}" for name in ("predicted", "low", "high")))
         cells = [f"{measured['n']:,}", f"{mean['true']:.2f}", predicted]
         rows.append(Row(film, [*cells, *map(_both_shares, contenders)]))
     columns = [
-        Column("Test reviews"),
-        Column("Mean", "Mean rating of the test reviews, in stars"),
-        Column("Predicted", "The same from the texts alone, with its 95% interval"),
-        *(Column(name) for name in (*map(str.capitalize, tasks), "Best baseline")),
+        Column(_("Test reviews")),
+        Column(_("Mean"), _("Mean rating of the test reviews, in stars")),
+        Column(_("Predicted"), _("The same from the texts alone, with its 95% interval")),
+        *(Column(sentence_case(task_label(task))) for task in tasks),
+        Column(_("Best baseline")),
     ]
-    caption = "Mean rating, true and predicted; per cent given their exact star / within one star"
-    return Table(caption, "Film", columns, [Group("", rows)])
+    caption = _("Mean rating, true and predicted; per cent given their exact star / within one star")
+    return Table(caption, _("Film"), columns, [Group("", rows)])
 
 
 def _both_shares(models: Sequence[Measures]) -> str:
@@ -189,5 +208,5 @@ def _rows(models: Mapping[str, Measures], measures: Sequence[_Measure], best: Ma
             for place, (measure, cell) in enumerate(zip(measures, cells, strict=True))
             if cell == best.get(measure.key)
         )
-        rows.append(Row(name[:1].upper() + name[1:], cells, frozenset(unbeaten)))
+        rows.append(Row(sentence_case(name), cells, frozenset(unbeaten)))
     return rows
