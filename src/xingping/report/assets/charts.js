@@ -385,7 +385,7 @@
       lives.add(new Live(entry.target, entry.target.querySelector("script[data-kind]")));
     }
   }, { rootMargin: "600px" });
-  for (const script of scripts) near.observe(script.closest("figure"));
+  document.fonts.ready.then(() => scripts.forEach((script) => near.observe(script.closest("figure"))));
 
   let drawn = document.documentElement.clientWidth;
   new ResizeObserver(() => {
