@@ -14,13 +14,14 @@ SOURCE = Path(xingping.__file__).parent
 ORDER = [
     "errors", "config", "progress", "artifacts", "cache", "ratings", "sources", "records", "scanning", "delimited",
     "json_records", "tables", "cleaning", "columns", "checking", "duplicates", "reviews", "segmentation", "splits",
-    "grouped_splits", "summary", "workers", "spilling", "portions", "intake", "division", "row_groups", "preparation",
-    "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling", "outputs", "heads",
-    "losses", "metrics", "scoring", "ngrams", "calibration", "predictor", "neighbours", "ranks", "checkpoints",
-    "schedule", "training", "unfreezing", "end_to_end", "finetuning", "tuning", "estimators", "baselines",
-    "intervals", "slices", "label_noise", "behaviour", "evaluation", "comparing", "fitting", "crossvalidation",
-    "learning_curve", "explanation", "vocabulary", "projection", "language", "names", "fonts", "plots", "report",
-    "table_writer", "batch", "serve", "scale", "stages", "pipeline", "cli",
+    "grouped_splits", "summary", "workers", "spilling", "portions", "intake", "division", "row_groups",
+    "preparation", "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling",
+    "outputs", "heads", "losses", "metrics", "scoring", "ngrams", "calibration", "answers", "model_card",
+    "predictor", "neighbours", "ranks", "checkpoints", "schedule", "training", "unfreezing", "end_to_end",
+    "finetuning", "tuning", "estimators", "baselines", "intervals", "slices", "label_noise", "behaviour",
+    "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "explanation", "vocabulary",
+    "projection", "language", "names", "fonts", "plots", "report", "table_writer", "batch", "serve", "scale",
+    "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 
 from toy import planted_reviews
+from xingping.answers import Ratings
 from xingping.calibration import FilmMeans
 from xingping.evaluation import (
     Answers,
@@ -15,7 +16,6 @@ from xingping.evaluation import (
     measure_doubt,
     predictions_table,
 )
-from xingping.predictor import Ratings
 
 TRUE = np.array([1, 3, 5, 5])
 FILM = np.array(["甲", "乙", "乙", ""], dtype=object)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from xingping.answers import Attention, Ratings
 from xingping.explanation import choose_examples, explain_ratings, word_weights
-from xingping.predictor import Attention, Ratings
 from xingping.segmentation import Segmenter, Word
 
 

@@ -10,7 +10,7 @@ from xingping.config import FeatureSettings
 from xingping.errors import EncoderError, InputError, RunDirectoryError, SettingsError
 from xingping.features import StoredFeatures
 from xingping.metrics import decide
-from xingping.predictor import MODEL_FORMAT
+from xingping.model_card import MODEL_FORMAT
 from xingping.segmentation import Segmenter
 from xingping.word_pooling import pool_words
 

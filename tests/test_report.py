@@ -390,8 +390,7 @@ CONFUSION = [[9, 1, 0, 0, 0], [6, 2, 2, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 5, 5],
 
 def test_confusion_findings():
     assert content.confusion_finding(CONFUSION) == (
-        "Recognised best: 1 star (90% exactly right). Most often mistaken: 2 stars, rated 1 star in 60% of "
-        "the cases."
+        "Recognised best: 1 star (90% exactly right). Most often mistaken: 2 stars, rated 1 star in 60% of the cases."
     )
     assert content.within_one_finding(CONFUSION) == (
         "5.0% of the predictions are more than one star off; of the reviews with 5 stars it is 20.0%."

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xingping.answers import Ratings
     from xingping.config import RunSettings
     from xingping.encoders import FrozenEncoder, TokenFeatures
     from xingping.errors import XingpingError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from xingping.features import FeatureStore
     from xingping.metrics import rating_metrics
     from xingping.pipeline import Pipeline
-    from xingping.predictor import RatingPredictor, Ratings
+    from xingping.predictor import RatingPredictor
     from xingping.reviews import read_reviews
 
 __all__ = [
@@ -43,7 +44,7 @@ _HOMES = {
     "RatingClassifier": "estimators",
     "RatingPredictor": "predictor",
     "RatingRegressor": "estimators",
-    "Ratings": "predictor",
+    "Ratings": "answers",
     "RunSettings": "config",
     "TokenFeatures": "encoders",
     "XingpingError": "errors",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xingping.answers import Ratings
 from xingping.artifacts import atomic_path, file_sha256, fingerprint
 from xingping.calibration import FilmMeans
 from xingping.config import ColumnSettings, Task
@@ -21,7 +22,7 @@ from xingping.errors import InputError, OutputError, RunDirectoryError
 from xingping.evaluation import Answers, evaluate_answers
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.json_records import BATCH
-from xingping.predictor import RatingPredictor, Ratings
+from xingping.predictor import RatingPredictor
 from xingping.progress import Progress, Silent
 from xingping.records import Portion
 from xingping.reviews import find_columns, read_reviews

@@ -29,8 +29,9 @@ from xingping.config import (
 )
 from xingping.encoders import FrozenEncoder
 from xingping.features import FeatureStore
+from xingping.model_card import MODEL_FORMAT, ModelCard
 from xingping.ngrams import NgramModel
-from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor, load_encoder
+from xingping.predictor import RatingPredictor, load_encoder
 from xingping.ratings import RATINGS
 from xingping.segmentation import Segmenter
 from xingping.training import LabelledFeatures, train_head

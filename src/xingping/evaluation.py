@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from xingping.answers import Ratings
 from xingping.baselines import FastTextBaseline, MajorityBaseline, MeanFeaturesBaseline, NgramBaseline
 from xingping.calibration import FilmMeans
 from xingping.intervals import Bootstrap, review_values
 from xingping.metrics import decide, rating_metrics
-from xingping.predictor import Ratings
 from xingping.slices import find_slices
 
 __all__ = [

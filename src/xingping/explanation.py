@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from xingping.answers import Attention, Ratings
 from xingping.features import StoredFeatures
-from xingping.predictor import Attention, RatingPredictor, Ratings
+from xingping.predictor import RatingPredictor
 from xingping.segmentation import Segmenter, Word
 
 __all__ = [

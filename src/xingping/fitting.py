@@ -12,8 +12,9 @@ from xingping.config import EncoderSettings, RunSettings, Task, TrainingSettings
 from xingping.evaluation import Answers
 from xingping.features import StoredFeatures
 from xingping.heads import RatingHead
+from xingping.model_card import MODEL_FORMAT, ModelCard
 from xingping.ngrams import MOST_REVIEWS, NgramModel
-from xingping.predictor import MODEL_FORMAT, ModelCard, RatingPredictor
+from xingping.predictor import RatingPredictor
 from xingping.prepared import PreparedReviews
 from xingping.segmentation import Segmenter
 from xingping.training import LabelledFeatures, train_head

@@ -2,8 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,36 +10,24 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from xingping.answers import NOWHERE, Attention, Ratings
 from xingping.artifacts import atomic_folder, atomic_path, read_json, write_json
 from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.cleaning import clean_text
-from xingping.config import (
-    AnswerSettings,
-    CleaningSettings,
-    EncoderSettings,
-    FeatureSettings,
-    FinetuneSettings,
-    HeadSettings,
-    Measure,
-    NgramSettings,
-    SegmentationSettings,
-    Settings,
-    Task,
-)
+from xingping.config import EncoderSettings, Measure, Task
 from xingping.encoders import FrozenEncoder, TokenFeatures
 from xingping.errors import EncoderError, InputError, RunDirectoryError
 from xingping.features import StoredFeatures
 from xingping.heads import RatingHead
 from xingping.metrics import DecisionRule, decide, expected_rating, round_rating
+from xingping.model_card import MODEL_FORMAT, Calibration, ModelCard
 from xingping.ngrams import NgramModel
 from xingping.ratings import NUM_CLASSES
 from xingping.scoring import head_outputs, head_scores
 from xingping.segmentation import Segmenter
 from xingping.word_pooling import pool_words
 
-__all__ = ["Attention", "Calibration", "ModelCard", "RatingPredictor", "Ratings"]
-
-MODEL_FORMAT = 3
+__all__ = ["RatingPredictor"]
 
 BUNDLED_LAYERS = (9, 11)
 """Layers of the bundled encoder that rated best on validation; its last one was trained for whole sentences."""
@@ -54,120 +40,6 @@ TUNED = "encoder"
 
 CHUNK_TEXTS = 4096
 """Texts whose features are in memory at one time while rating."""
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Where a head looked in one text.
-
-    Attributes
-    ----------
-    weights
-        (hops, tokens), those of all members of the head; each row sums to 1.
-    spans
-        (tokens, 2) half-open character spans in the cleaned text.
-    """
-
-    weights: NDArray[np.float32]
-    spans: NDArray[np.int32]
-
-
-_NOWHERE = Attention(np.zeros((0, 0), dtype=np.float32), np.zeros((0, 2), dtype=np.int32))
-
-
-@dataclass(frozen=True)
-class Ratings:
-    """Predicted ratings of n texts.
-
-    Attributes
-    ----------
-    rating
-        (n,) int, 1..5: by the rule that `--optimize` names, or for regression the nearest star.
-    expected
-        (n,) float, the rating as a real number in 1..5.
-    probabilities
-        (n, 5), rows sum to 1; None for regression.
-    sets
-        (n, 5) which stars are in the prediction set; None for regression.
-    attention
-        One entry a text; None unless asked for, or where the head does not attend.
-    """
-
-    rating: NDArray[np.int64]
-    expected: NDArray[np.float64]
-    probabilities: NDArray[np.float64] | None
-    sets: NDArray[np.bool_] | None = None
-    attention: tuple[Attention, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.rating)
-
-    def take(self, indices: Sequence[int]) -> "Ratings":
-        """Return the ratings of some of the texts, in that order."""
-        where = np.asarray(indices, dtype=np.int64)
-        return Ratings(
-            self.rating[where],
-            self.expected[where],
-            None if self.probabilities is None else self.probabilities[where],
-            None if self.sets is None else self.sets[where],
-            None if self.attention is None else tuple(self.attention[index] for index in indices),
-        )
-
-    @classmethod
-    def join(cls, parts: "Sequence[Ratings]") -> "Ratings":
-        """Put the ratings of one model side by side; at least one part."""
-        probabilities = [part.probabilities for part in parts if part.probabilities is not None]
-        sets = [part.sets for part in parts if part.sets is not None]
-        attention = [part.attention for part in parts if part.attention is not None]
-        return cls(
-            np.concatenate([part.rating for part in parts]),
-            np.concatenate([part.expected for part in parts]),
-            np.concatenate(probabilities) if probabilities else None,
-            np.concatenate(sets) if sets else None,
-            tuple(entry for part in attention for entry in part) if attention else None,
-        )
-
-
-class Calibration(Settings):
-    """What the validation split taught.
-
-    Attributes
-    ----------
-    blend
-        Of the head and the n-grams: of probabilities, or for regression of ratings.
-    sets
-        None for regression.
-    films
-        How far a film's mean can be trusted.
-    """
-
-    blend: Blend | LinearBlend
-    sets: PredictionSets | None
-    films: FilmMeans
-
-
-class ModelCard(Settings):
-    """What a bundle's `model.json` holds.
-
-    `encoder` leaves nothing to be chosen: its layers, precision and runtime are those that were used, so that the
-    same encoder is loaded where `auto` would choose another. With `finetuning` it is the one that was tuned; it lies
-    in the run directory that the bundle is of, or in the bundle itself, and `encoder.name` is what it was tuned from.
-    """
-
-    format: int
-    task: Task
-    encoder: EncoderSettings
-    encoder_fingerprint: str
-    finetuning: FinetuneSettings = FinetuneSettings()
-    features: FeatureSettings = FeatureSettings()
-    dim: int
-    head: HeadSettings
-    cleaning: CleaningSettings
-    segmentation: SegmentationSettings
-    ngrams: NgramSettings
-    answers: AnswerSettings
-    calibration: "Calibration | None" = None
-    version: str = version("xingping")
 
 
 class RatingPredictor:
@@ -381,7 +253,7 @@ class RatingPredictor:
             Whether to say where the head looked.
         """
         scores = np.zeros((len(features), self.head.n_scores), dtype=np.float32)
-        looked: list[Attention] | None = [_NOWHERE] * len(features) if attention and self.head.attends else None
+        looked: list[Attention] | None = [NOWHERE] * len(features) if attention and self.head.attends else None
         for indices, output in head_outputs(self.head, features):
             scores[indices] = output.answer.numpy()
             if looked is not None and output.attention is not None:

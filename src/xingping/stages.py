@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from xingping.answers import Ratings
 from xingping.artifacts import RunDirectory, write_json, write_table
 from xingping.baselines import MOST_REVIEWS as BASELINE_REVIEWS
 from xingping.baselines import sample_reviews
@@ -42,7 +43,7 @@ from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
 from xingping.neighbours import Neighbours
 from xingping.ngrams import NgramModel
 from xingping.plots import learning_curves, save_figure
-from xingping.predictor import TUNED, RatingPredictor, Ratings, load_encoder
+from xingping.predictor import TUNED, RatingPredictor, load_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress

@@ -92,8 +92,8 @@ def highlight_note(attends: bool) -> str:
     if attends:
         return _(
             "Test reviews by their true star. By attention: the stronger a word's colour, the more the head looks at "
-            "it, on a scale of its own for each review; that is where it looks, not why it decides. By effect: what the "
-            "expected rating loses without the word, blue for words that raise it and red for words that lower it."
+            "it, on a scale of its own for each review; that is where it looks, not why it decides. By effect: what "
+            "the expected rating loses without the word, blue for words that raise it and red for words that lower it."
         )
     return _(
         "Test reviews by their true star. This head pools without attention, so words are shaded by their effect: "

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xingping.answers import Ratings
 from xingping.batch import FileSummary, predict_file
 from xingping.config import ColumnSettings, EngineSettings, Task
-from xingping.predictor import CHUNK_TEXTS, RatingPredictor, Ratings
+from xingping.predictor import CHUNK_TEXTS, RatingPredictor
 from xingping.progress import Progress
 from xingping.scale.cluster import SharedFolders, connect, place_workers
 from xingping.scale.pool import map_pieces

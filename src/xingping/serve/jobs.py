@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from xingping.answers import Ratings
 from xingping.batch import predict_file
 from xingping.errors import InputError, UsageError
-from xingping.predictor import RatingPredictor, Ratings
+from xingping.predictor import RatingPredictor
 from xingping.serve.batching import Batcher, Work
 from xingping.serve.observation import log
 from xingping.serve.problems import Problem

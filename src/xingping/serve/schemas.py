@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
+from xingping.answers import Ratings
 from xingping.config import ServeSettings
 from xingping.explanation import Explanation
-from xingping.predictor import Ratings
 
 __all__ = [
     "Explanations",
