@@ -67,6 +67,7 @@ def test_help_names_defaults_and_the_version_is_printed(capsys):
         (["run", "--seed", "many"], "Invalid value for '--seed': Input should be a valid integer"),
         (["run", "--seed", "-1"], "setting seed: Input should be greater than or equal to 0 (got -1)"),
         (["run", "--tasks", "stars"], "setting tasks.0: Input should be 'classification', 'regression' or 'ordinal'"),
+        (["run", "--lang", "fr"], "setting language: Input should be 'en' or 'zh' (got 'fr')"),
         (["run", "--layers", "a,b"], "setting encoder.layers.0"),
         (["run", "--pooling", "median"], "setting head.pooling"),
         (["run", "--valid-share", "0.9"], "setting split.valid"),

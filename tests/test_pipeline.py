@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from xingping.artifacts import RunDirectory
+from xingping.artifacts import RunDirectory, write_json
 from xingping.cli import run_command
 from xingping.config import RunSettings
 from xingping.errors import InputError, RunDirectoryError
 from xingping.metrics import rating_metrics
+from xingping.names import BASELINES
 from xingping.pipeline import STAGES, Pipeline
 
 
@@ -52,7 +53,7 @@ def test_metrics_are_those_of_the_predictions_on_the_test_split(trained_run):
         again = rating_metrics(true, predictions[f"{task}_rating"].to_numpy(), expected=expected)
         assert metrics["test"][task]["confusion"] == again.pop("confusion")
         assert {name: metrics["test"][task][name] for name in again} == pytest.approx(again)
-    assert set(metrics["baselines"]) >= {"majority", "char_ngram", "char_ngram_median", "word_ngram", "mean_features"}
+    assert set(metrics["baselines"]) == set(BASELINES)
     interval = metrics["intervals"]["films"]["classification"]["accuracy"]
     assert interval["low"] <= metrics["test"]["classification"]["accuracy"] <= interval["high"]
     assert set(metrics["differences"]["reviews"]["regression"]) >= {"majority", "char_ngram", "fasttext"}
@@ -61,6 +62,13 @@ def test_metrics_are_those_of_the_predictions_on_the_test_split(trained_run):
     assert {test["kind"] for test in metrics["behaviour"]} == {"minimum", "direction", "invariance"}
     assert metrics["films"]["疯狂动物城"]["n"] + metrics["films"]["长城"]["n"] == len(true)
     assert metrics["test"]["classification"]["accuracy"] > 0.8
+
+
+def test_a_run_from_before_there_were_languages_opens_in_english(trained_run, tmp_path):
+    record = load(trained_run, "run.json")
+    del record["settings"]["language"]
+    write_json(tmp_path / "run.json", record)
+    assert Pipeline(RunDirectory.open(tmp_path)).settings.language == "en"
 
 
 @pytest.fixture
@@ -87,6 +95,7 @@ def test_a_second_run_does_nothing_and_a_changed_setting_does_what_depends_on_it
 
     assert not_done() == []
     assert not_done(movies=("长城",)) == ["report"]
+    assert not_done(language="zh") == ["report"]
     assert not_done(head=settings.head.model_copy(update={"n_hops": 2})) == ["train", "evaluate", "report"]
     assert not_done(encoder=settings.encoder.model_copy(update={"layers": (1,)})) == list(STAGES[1:])
     assert not_done(seed=9) == list(STAGES)
@@ -110,13 +119,16 @@ def test_stages_one_by_one_give_what_run_gives(start, tmp_path, reviews_file, ti
         ["encode", str(run), "--encoder", str(tiny_encoder_folder)],
         ["train", str(run), "--epochs", "2"],
         ["evaluate", str(run)],
-        ["report", str(run), "--movie", "长城"],
+        ["report", str(run), "--movie", "长城", "--lang", "zh"],
     ):
         assert run_command([*arguments, "--quiet"]) == 0
     whole = start("whole")
     whole.stages_until("evaluate")
     assert (run / "metrics.json").read_bytes() == whole.run.file("metrics.json").read_bytes()
-    assert "长城" in (run / "report" / "index.html").read_text(encoding="utf-8")
+    page = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert "长城" in page
+    assert "条星级完全命中" in page
+    assert load(run, "run.json")["settings"]["language"] == "zh"
 
 
 def test_a_stage_names_the_one_that_must_come_first(tmp_path, reviews_file, capsys):

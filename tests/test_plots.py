@@ -7,6 +7,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from xingping import plots
+from xingping.language import speaking
 from xingping.plots import style
 
 MATRIX = np.array([[8, 2, 0, 0, 0], [1, 5, 2, 2, 0], [0, 0, 0, 0, 0], [0, 0, 1, 6, 1], [1, 0, 0, 4, 5]])
@@ -75,6 +76,22 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     figures = [plots.tsne(x, x[::-1], np.full(9, 3), "星") for _ in range(2)]
     first, second = (plots.save_figure(figure, tmp_path / str(number), "x") for number, figure in enumerate(figures))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_labels_are_chinese_where_that_is_spoken():
+    with speaking("zh"):
+        drawn = figures()
+    for figure in drawn.values():
+        figure.canvas.draw()
+    shown = {name: set(texts(figure)) for name, figure in drawn.items()}
+    assert {"真实星级", "预测星级", "评论数"} <= shown["confusion"]
+    assert "误差\n一星以内" in shown["within"]
+    assert {"评论占比", "空心：真实     实心：预测"} <= shown["distribution"]
+    assert {"训练集", "测试集"} <= shown["splits"]
+    assert "● 完全命中     ○ 误差一星以内" in shown["models"]
+    assert {"训练集", "验证集", "损失", "轮次", "最佳：第 2 轮", "完全命中", "一星以内"} <= shown["curves"]
+    assert {"神经网络 + n-gram", "仅神经网络", "带星级的评论数", "33,810"} <= shown["labels"]
+    assert "全部评论的平均 TF-IDF" in shown["tfidf"]
 
 
 def test_confusion_shows_shares_of_the_row_and_counts():
