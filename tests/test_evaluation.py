@@ -81,6 +81,29 @@ def test_slices_are_measured_where_they_have_reviews():
     assert "star 2" not in slices
 
 
+def test_the_weakest_films_with_enough_reviews_are_slices_too():
+    film = np.array(["好懂"] * 40 + ["难懂"] * 20 + ["更难"] * 25 + ["太少"] * 19 + [""] * 30, dtype=object)
+    true = np.full(len(film), 3)
+    guess = true.copy()
+    guess[film == "难懂"] += 1
+    guess[np.isin(film, ["更难", "太少", ""])] += 2
+    slices = evaluate_slices(["影"] * len(film), true, {"classification": Answers(guess)}, film)
+    assert [name for name in slices if name.startswith("film")] == ["film 更难"], "the error of all is above 1"
+    assert slices["film 更难"] == {
+        "n": 25, "classification": {"accuracy": 0.0, "accuracy_within_one": 0.0, "mae": 2.0}
+    }  # fmt: skip
+    assert not any("film" in name for name in evaluate_slices(["影"] * len(film), true, {"c": Answers(guess)}))
+
+
+def test_no_more_than_a_few_films_are_called_weak():
+    film = np.repeat(np.array([f"片{number:02}" for number in range(12)], dtype=object), 20)
+    true = np.full(len(film), 1)
+    expected = 1 + np.repeat(np.arange(12) / 4, 20)
+    answers = Answers(np.ones(len(film), dtype=np.int64), expected)
+    named = list(evaluate_slices(["影"] * len(film), true, {"regression": answers}, film))
+    assert named[-5:] == [f"film 片{number}" for number in (11, 10, "09", "08", "07")]
+
+
 def test_two_models_with_probabilities_have_columns_of_their_own():
     reviews = pa.table({"row": [4, 5, 6, 7], "rating": pa.array(TRUE, pa.int8()), "film": FILM.tolist()})
     names = predictions_table(

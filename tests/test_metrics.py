@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 from sklearn import metrics as reference
 
 from xingping.metrics import (
@@ -11,7 +12,9 @@ from xingping.metrics import (
     expected_calibration_error,
     expected_rating,
     rating_metrics,
+    reliability_bins,
     round_rating,
+    wilson_interval,
 )
 
 ratings = hnp.arrays(np.int64, st.shared(st.integers(1, 60), key="n"), elements=st.integers(1, 5))
@@ -87,3 +90,48 @@ def test_nothing_to_measure_is_an_error():
 
 def test_confusion_has_true_ratings_in_rows():
     assert confusion_matrix(np.array([2]), np.array([5]))[1, 4] == 1
+
+
+def test_reliability_says_how_often_predictions_of_like_confidence_are_right():
+    sure, unsure = [0, 0, 0, 0.05, 0.95], [0.5, 0.3, 0.2, 0, 0]
+    probabilities = np.array([sure] * 10 + [unsure] * 4)
+    true = np.array([5] * 9 + [1] + [1, 1, 2, 3])
+    low, high = reliability_bins(true, probabilities)
+    assert (low["n"], low["confidence"], low["accuracy"]) == (4, 0.5, 0.5)
+    assert (high["n"], high["confidence"], high["accuracy"]) == pytest.approx((10, 0.95, 0.9))
+    assert 0 < low["low"] < 0.5 < low["high"] < 1
+    near = reliability_bins(true, probabilities, within_one=True)
+    # The star with most on it and its neighbours is 5 for the sure ones, and 2 for the others: all of 1, 2 and 3.
+    assert [each["n"] for each in near] == [14]
+    assert near[0]["confidence"] == pytest.approx(1)
+    assert near[0]["accuracy"] == pytest.approx(13 / 14)
+
+
+def test_the_gaps_of_the_reliability_bins_make_the_calibration_error():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.full(5, 0.5), size=500).astype(np.float32)
+    true = rng.integers(1, 6, 500)
+    measures = rating_metrics(true, decide(probabilities, "mode"), probabilities=probabilities)
+    bins = measures["reliability"]
+    assert sum(each["n"] for each in bins) == 500
+    gap = sum(each["n"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / 500
+    assert gap == pytest.approx(measures["ece"])
+    assert sum(each["n"] for each in measures["reliability_within_one"]) == 500
+    assert all(each["low"] <= each["accuracy"] <= each["high"] for each in bins + measures["reliability_within_one"])
+
+
+def test_no_reviews_have_no_reliability():
+    assert reliability_bins(np.zeros(0, dtype=np.int64), np.zeros((0, 5))) == []
+
+
+@given(st.integers(1, 300), st.floats(0, 1))
+def test_the_interval_of_a_share_is_wilsons(n, share):
+    hits = round(share * n)
+    low, high = wilson_interval(hits, n)
+    known = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert (float(low), float(high)) == pytest.approx((known.low, known.high), abs=1e-9)
+
+
+def test_nothing_counted_may_be_any_share():
+    low, high = wilson_interval([0], [0])
+    assert (low.tolist(), high.tolist()) == ([0], [1])

@@ -28,6 +28,13 @@ __all__ = [
 ]
 
 
+WEAKEST_FILMS = 5
+"""Films that are slices of their own."""
+
+FILM_REVIEWS = 20
+"""Test reviews below which a film is not called weak: its errors may be chance."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """The ratings that one model or baseline gave to n reviews.
@@ -222,19 +229,36 @@ def measure_doubt(
 
 
 def evaluate_slices(
-    texts: Sequence[str], true: NDArray[np.int64], models: Mapping[str, Answers]
+    texts: Sequence[str],
+    true: NDArray[np.int64],
+    models: Mapping[str, Answers],
+    film: NDArray[np.object_] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return how good each model is on kinds of reviews (`slices.find_slices`).
+    """Return how good each model is on kinds of reviews (`slices.find_slices`), and on its weakest films.
+
+    Parameters
+    ----------
+    texts, true
+        (n,) cleaned texts and stars.
+    models
+        Their answers; the first one's errors say which films are weak.
+    film
+        (n,) names, empty where unknown. Where given, the films with the largest mean absolute error are slices too:
+        at most `WEAKEST_FILMS`, each with at least `FILM_REVIEWS` reviews and a larger error than all reviews
+        together. Of many films some are among the weakest by chance.
 
     Returns
     -------
     dict
         `{slice: {"n", task: {"accuracy", "accuracy_within_one", "mae"}}}`, by the models' own answers; slices without
-        a review are left out.
+        a review are left out. A film's slice is named `film` and its name, the weakest first, after all others.
     """
+    slices = find_slices(texts, true)
+    if film is not None:
+        slices |= {f"film {name}": film == name for name in _weakest_films(film, true, next(iter(models.values())))}
     wanted = ("accuracy", "accuracy_within_one", "mae")
     result: dict[str, dict[str, Any]] = {}
-    for name, mask in find_slices(texts, true).items():
+    for name, mask in slices.items():
         where = np.flatnonzero(mask)
         if not len(where):
             continue
@@ -243,6 +267,16 @@ def evaluate_slices(
             measures = evaluate_answers(true[where], answers.take(where))
             result[name][task] = {measure: measures[measure] for measure in wanted}
     return result
+
+
+def _weakest_films(film: NDArray[np.object_], true: NDArray[np.int64], answers: Answers) -> list[str]:
+    given = answers.rating if answers.expected is None else answers.expected
+    error = np.abs(given - true)
+    names, codes, counts = np.unique(film.astype(str), return_inverse=True, return_counts=True)
+    means = np.bincount(codes, weights=error) / counts
+    weak = (counts >= FILM_REVIEWS) & (means > error.mean()) & (names != "")
+    order = np.lexsort((names, -means))
+    return [str(names[index]) for index in order if weak[index]][:WEAKEST_FILMS]
 
 
 def predictions_table(reviews: pa.Table, models: Mapping[str, Answers], baselines: Mapping[str, Answers]) -> pa.Table:

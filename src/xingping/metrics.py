@@ -1,5 +1,6 @@
 """Measures of predicted ratings: pure functions on arrays. Ratings are 1..5; `probabilities` are (n, 5)."""
 
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,9 @@ __all__ = [
     "negative_log_likelihood",
     "quadratic_weighted_kappa",
     "rating_metrics",
+    "reliability_bins",
     "round_rating",
+    "wilson_interval",
     "within_one",
 ]
 
@@ -26,6 +29,9 @@ DecisionRule = Literal["mode", "window", "median", "mean"]
 
 DECISION_RULES: tuple[DecisionRule, ...] = ("mode", "window", "median", "mean")
 """Ways from probabilities to one rating; each is best for another measure (`decide`)."""
+
+CONFIDENCE_BINS = 15
+"""Equal widths of confidence; of the calibration error and of the reliability diagram alike."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,13 +53,14 @@ def rating_metrics(
     expected
         (n,) real-valued ratings. Where given, `mae` and `rmse` are theirs instead of the rounded ratings'.
     probabilities
-        (n, 5). Where given, `nll`, `ece` and `decisions` (the same measures by each rule of `decide`) are added.
+        (n, 5). Where given, `nll`, `ece`, `reliability` and `decisions` are added.
 
     Returns
     -------
     dict
         `n, accuracy, accuracy_within_one, mae, rmse` (stars), `macro_f1, quadratic_weighted_kappa, confusion`
-        (5 x 5 counts, rows true), and `nll` (nats), `ece`, `decisions`.
+        (5 x 5 counts, rows true), and of probabilities `nll` (nats), `ece`, `reliability` and
+        `reliability_within_one` (`reliability_bins`), `decisions` (the same measures by each rule of `decide`).
 
     Raises
     ------
@@ -79,6 +86,8 @@ def rating_metrics(
         proba = np.asarray(probabilities, dtype=np.float64)
         measures["nll"] = negative_log_likelihood(true, proba)
         measures["ece"] = expected_calibration_error(true, proba)
+        measures["reliability"] = reliability_bins(true, proba)
+        measures["reliability_within_one"] = reliability_bins(true, proba, within_one=True)
         mean = expected_rating(proba)
         measures["decisions"] = {
             rule: rating_metrics(true, decide(proba, rule), expected=mean if rule == "mean" else None)
@@ -166,15 +175,87 @@ def negative_log_likelihood(true: Ints, probabilities: Floats) -> float:
     return float(-np.log(probabilities[np.arange(len(true)), to_classes(true)].clip(1e-12)).mean())
 
 
-def expected_calibration_error(true: Ints, probabilities: Floats, n_bins: int = 15) -> float:
+def expected_calibration_error(true: Ints, probabilities: Floats, n_bins: int = CONFIDENCE_BINS) -> float:
     """Return the gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv 1706.04599)."""
     return float(np.abs(calibration_gaps(true, probabilities, n_bins).mean(axis=0)).sum())
 
 
-def calibration_gaps(true: Ints, probabilities: Floats, n_bins: int = 15) -> Floats:
+def calibration_gaps(true: Ints, probabilities: Floats, n_bins: int = CONFIDENCE_BINS) -> Floats:
     """Return confidence less hit (0 or 1) of each review in the column of its bin of confidence, (n, n_bins)."""
     confidence = probabilities.max(axis=1)
     gap = confidence - (probabilities.argmax(axis=1) == to_classes(true))
-    bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
-    gaps: Floats = np.where(bins[:, None] == np.arange(n_bins), gap[:, None], 0.0)
+    gaps: Floats = np.where(_bins(confidence, n_bins)[:, None] == np.arange(n_bins), gap[:, None], 0.0)
     return gaps
+
+
+def reliability_bins(
+    true: Ints, probabilities: Floats, n_bins: int = CONFIDENCE_BINS, *, within_one: bool = False
+) -> list[dict[str, Any]]:
+    """Return how often predictions of like confidence are right (DeGroot and Fienberg 1983, doi:10.2307/2987588).
+
+    Parameters
+    ----------
+    true
+        (n,) 1..5.
+    probabilities
+        (n, 5).
+    n_bins
+        Equal widths between no confidence and all.
+    within_one
+        False: a prediction is the likeliest star, its confidence that star's probability, and it is right where it is
+        the true star. True: it is the star by the rule `window`, its confidence the probability of that star and its
+        neighbours, and it is right at most one star off.
+
+    Returns
+    -------
+    list of dict
+        Of each bin with a review, by rising confidence: `n`, the mean `confidence`, the `accuracy`, and `low` and
+        `high`, the accuracy's interval of 95 % (`wilson_interval`). Empty without reviews.
+    """
+    rating = decide(probabilities, "window" if within_one else "mode")
+    reach = int(within_one)
+    near = np.abs(np.array(RATINGS) - rating[:, None]) <= reach  # (n, 5)
+    # Probabilities of four-byte floats may add up to a little more than 1.
+    confidence = np.where(near, probabilities, 0.0).sum(axis=1).clip(0, 1)
+    right = np.abs(rating - true) <= reach
+    bins = _bins(confidence, n_bins)
+    n = np.bincount(bins, minlength=n_bins)
+    hits, total = (np.bincount(bins, weights=each, minlength=n_bins) for each in (right, confidence))
+    low, high = wilson_interval(hits, n)
+    return [
+        {
+            "n": int(n[index]),
+            "confidence": float(total[index] / n[index]),
+            "accuracy": float(hits[index] / n[index]),
+            "low": float(low[index]),
+            "high": float(high[index]),
+        }
+        for index in np.flatnonzero(n)
+    ]
+
+
+def wilson_interval(hits: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return the ends of the interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Parameters
+    ----------
+    hits, n
+        Counts, of one shape; hits of n.
+    level
+        Share of such intervals that hold the true share, 0..1.
+
+    Returns
+    -------
+    low, high
+        Within 0..1; of nothing counted, 0 and 1.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    hits, n = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    middle = (hits + z**2 / 2) / (n + z**2)
+    reach = z * np.sqrt(hits * (1 - hits / np.maximum(n, 1)) + z**2 / 4) / (n + z**2)
+    return (middle - reach).clip(0, 1), (middle + reach).clip(0, 1)
+
+
+def _bins(confidence: Floats, n_bins: int) -> Ints:
+    """Return the bin of each confidence, (n,); a bin holds its lower end, the last one both."""
+    return np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)

@@ -290,7 +290,7 @@ class StageWork:
                 "baselines_trained_on": trained_on,
                 **measure_doubt(true, reviews.film[indices], models, baselines, seed=self.settings.seed),
                 "prediction_sets": _measure_sets(predictors, ratings, true),
-                "slices": evaluate_slices(texts, true, models),
+                "slices": evaluate_slices(texts, true, models, films),
                 "ceiling": equal_text_ceiling(chain.from_iterable(reviews.texts), reviews.rating.astype(np.int64)),
                 "suspect_labels": None if suspects is None else {"n": len(suspects), "of": len(true)},
                 "behaviour": run_behaviour_tests(lambda texts: first.predict(texts).expected, texts[:CHANGED_REVIEWS]),

@@ -18,12 +18,13 @@ from xingping.plots.style import (
     STAR_COLOURS,
     bare,
     heading,
+    legible,
     new_figure,
     percent,
     star_axis,
 )
 
-__all__ = ["rating_distribution", "stars_by_split"]
+__all__ = ["film_comparison", "rating_distribution", "stars_by_split"]
 
 NARROWEST_LABELLED = 0.055
 """Share of a bar below which a number does not fit inside."""
@@ -111,4 +112,46 @@ def stars_by_split(counts: Mapping[str, Sequence[int]]) -> Figure:
     axes.set_ylim(len(counts) - 0.6, -0.8)
     axes.set_xticks([])
     axes.set_yticks([])
+    return figure
+
+
+@chinese_style()
+def film_comparison(
+    names: tuple[str, str], first: Sequence[int], second: Sequence[int], means: tuple[float | None, float | None]
+) -> Figure:
+    """Draw the shares of the stars of two films back to back.
+
+    Parameters
+    ----------
+    names
+        Of the films, the left one first.
+    first, second
+        (5,) counts of the stars 1..5.
+    means
+        Mean stars, 1..5; None where a film has no reviews.
+    """
+    figure = new_figure(2.9)
+    panels = figure.subplots(1, 2, sharey=True)
+    shares = [np.asarray(counts) / max(sum(counts), 1) for counts in (first, second)]
+    reach = max(*(share.max() for share in shares), 0.01) * 1.3
+    for axes, name, counts, share, mean in zip(panels, names, (first, second), shares, means, strict=True):
+        bare(axes)
+        left = axes is panels[0]
+        side = "right" if left else "left"
+        axes.set_title(legible(name), loc=side, color=INK, fontsize=10)
+        n = sum(counts)
+        note = f"{n:,} review{'' if n == 1 else 's'}" + ("" if mean is None else f", mean {mean:.2f}")
+        axes.set_xlabel(note, loc=side)
+        axes.barh(range(len(RATINGS)), share, 0.7, color=STAR_COLOURS)
+        for row, value in enumerate(share):
+            axes.annotate(
+                percent(value), (value, row), xytext=(-3 if left else 3, 0), textcoords="offset points",
+                ha=side, va="center", color=INK, fontsize=8,
+            )  # fmt: skip
+        axes.set_xlim((reach, 0) if left else (0, reach))
+        axes.set_xticks([])
+        axes.set_ylim(-0.6, 4.6)
+    star_axis(panels[0], "y")
+    panels[0].tick_params(axis="y", labelleft=False)
+    panels[1].tick_params(axis="y", labelleft=True, labelcolor=INK)
     return figure

@@ -7,13 +7,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from xingping.artifacts import atomic_path
-from xingping.fonts import chinese_style
+from xingping.fonts import chinese_style, drawable
 
 __all__ = [
     "ACCENT",
     "CELL",
     "CELL_WRONG",
     "FAINT",
+    "FILM_COLOURS",
     "INK",
     "MUTED",
     "ON_DARK",
@@ -25,7 +26,9 @@ __all__ = [
     "WIDTH",
     "bare",
     "heading",
+    "legible",
     "new_figure",
+    "nothing_to_show",
     "percent",
     "save_figure",
     "star_axis",
@@ -50,6 +53,12 @@ ON_DARK = "#fffffe"
 RATINGS = (1, 2, 3, 4, 5)
 STAR_COLOURS = ("#b2432f", "#de8f5f", "#aaa296", "#6fa3cc", "#2a67ab")
 """From bad to good: red to blue over grey, told apart with every common colour blindness."""
+
+FILM_COLOURS = ("#0272b3", "#e79f02", "#039e74", "#d45f02", "#cb79a8", "#57b4ea")
+"""Kinds without an order (Okabe and Ito 2008), told apart with every common colour blindness."""
+
+LONGEST_NAME = 14
+"""Characters of a name in a figure."""
 
 WIDTH = 4.4
 """Inches. Narrow, so that text stays legible on a telephone; wide pages set figures side by side."""
@@ -79,6 +88,21 @@ def bare(axes: Axes, *, grid: str | None = None) -> None:
 def heading(axes: Axes, title: str) -> None:
     """Set a title flush left."""
     axes.set_title(title, loc="left", color=INK, fontsize=10, pad=10)
+
+
+def nothing_to_show(axes: Axes, why: str) -> None:
+    """Say in the middle of empty axes why they are empty."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color=MUTED, fontsize=8.5)
+
+
+def legible(name: str, longest: int = LONGEST_NAME) -> str:
+    """Return a name as a figure can show it: without characters that no font draws, and cut; `–` where none is left."""
+    name = drawable(name).strip()
+    if len(name) > longest:
+        name = f"{name[: longest - 1]}…"
+    return name or "–"
 
 
 def star_axis(axes: Axes, which: str) -> None:

@@ -9,7 +9,7 @@ from wordcloud import WordCloud
 
 from xingping.fonts import chinese_style, font_path
 from xingping.language import _
-from xingping.plots.style import ACCENT, INK, MUTED, STAR_COLOURS, WIDTH, bare, heading, new_figure
+from xingping.plots.style import ACCENT, INK, MUTED, STAR_COLOURS, WIDTH, bare, heading, legible, new_figure
 
 __all__ = ["frequent_words", "tfidf_bars", "word_cloud"]
 
@@ -85,7 +85,7 @@ def _bars(axes: Axes, words: Sequence[tuple[str, float]], colour: str, number: s
     """Draw a bar for each word, with the word before it and its number behind it."""
     places, values = range(len(words)), [value for _, value in words]
     axes.barh(places, values, 0.66, color=colour)
-    axes.set_yticks(places, labels=[word for word, _ in words])
+    axes.set_yticks(places, labels=[legible(word) for word, _ in words])
     axes.tick_params(axis="y", labelcolor=INK)
     for place, value in zip(places, values, strict=True):
         axes.annotate(
