@@ -47,9 +47,11 @@ def make_run(
                 "text": ["，".join(document) + "。" for document in words],
                 "film": film.tolist(),
                 "user": [""] * n,
-                "date": pa.array([None] * n, pa.string()),
+                "date": [
+                    f"2016-{1 + number % 9:02d}-{1 + number % 28:02d}" if number % 7 else None for number in range(n)
+                ],
                 "rating": pa.array(ratings, pa.int8()),
-                "likes": pa.array([None] * n, pa.int64()),
+                "likes": pa.array([number % 50 for number in range(n)], pa.int64()),
                 "split": split.tolist(),
                 "words": pa.array(words, pa.list_(pa.string())),
                 "text_id": pa.array(range(n), pa.int32()),
@@ -204,7 +206,23 @@ def _doubt(true, film, models, baseline) -> dict:
     changed = {"changed": "剧情一点也不好看", "expected_changed": 4.5}
     probable = any(proba is not None for _, _, proba in models.values())
     sets = {"asked": 0.9, "coverage": 0.895, "mean_size": 2.5, "sizes": [0.2, 0.3, 0.3, 0.1, 0.1]}
+    means = {"value": 0.3, "low": 0.2, "high": 0.4}
+    scores = {"comprehensiveness": means, "sufficiency": means, "by_bin": {}}
+    word = {"low": 0.2, "high": 0.6, "n": 25}
     return {
+        "faithfulness": {
+            "task": "classification", "of": len(true), "least_words": 5, "unit": "probability", "reviews": 40,
+            "random_draws": 5, "bins": [0.5], "texts": 400, "random": scores,
+            "methods": {
+                "attention": {**scores, "verdict": "no better", "beyond_random": {}},
+                "occlusion": {**scores, "verdict": "better", "beyond_random": {}},
+            },
+        },
+        "moving_words": {
+            "task": "classification", "method": "gradients", "reviews": 90, "of": len(true), "least_reviews": 5,
+            "up": [{"word": "经典", "effect": 0.4, **word}],
+            "down": [{"word": "拖沓", "effect": -0.5, **word}],
+        },
         "intervals": {unit: {name: drawn.interval(name) for name in every} for unit, drawn in draws.items()},
         "differences": {
             unit: {task: {"mean_features": drawn.difference(task, "mean_features")} for task in tasks}
@@ -248,7 +266,9 @@ def _example(star, *, attention, text=None, words=None, film=BIG_FILM) -> dict:
     for word, weight in weighted:
         start = text.index(word, position)
         position = start + len(word)
-        spans.append({"word": word, "start": start, "end": position, "weight": weight if attention else 0.0})
+        moved = {"effect": weight * (star - 3), "gradient": weight * (star - 3) / 2}
+        shown = {"word": word, "start": start, "end": position, "weight": weight if attention else 0.0}
+        spans.append(shown | moved)
     return {
         "row": star,
         "text": text,

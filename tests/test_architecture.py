@@ -18,9 +18,10 @@ ORDER = [
     "preparation", "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling",
     "outputs", "heads", "losses", "metrics", "scoring", "ngrams", "calibration", "answers", "model_card",
     "predictor", "neighbours", "ranks", "checkpoints", "schedule", "training", "unfreezing", "end_to_end",
-    "finetuning", "tuning", "estimators", "baselines", "intervals", "slices", "label_noise", "behaviour",
-    "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "explanation", "vocabulary",
-    "projection", "language", "names", "fonts", "plots", "report", "table_writer", "batch", "serve", "scale",
+    "finetuning", "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise", "behaviour",
+    "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "explanation", "estimates",
+    "vocabulary", "contrast", "aspect_lexicon", "aspects", "periods", "typical", "film_study", "film_comparison",
+    "projection", "language", "names", "fonts", "plots", "report", "unrated", "table_writer", "batch", "serve", "scale",
     "stages", "pipeline", "cli",
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ from fontTools.ttLib import TTFont
 from report_fixture import BIG_FILM, FILMS, NASTY_FILM, UNTESTED_FILM, make_run
 from xingping.artifacts import write_json
 from xingping.errors import InputError, RunDirectoryError
+from xingping.language import speaking
 from xingping.report import content, doubt, find_films, write_report
 from xingping.report.highlights import highlights, shade_measures
 from xingping.report.inline_svg import inline_svg
@@ -140,7 +141,10 @@ def test_what_users_wrote_is_escaped(html, page):
     assert NASTY_FILM in page.words
     assert "../../&lt;script&gt;alert(&#39;film&#39;)&lt;/script&gt;" in html
     assert "rating is <nothing>" in page.words
-    assert '<span class="word" style="--attention:0.33;" title="attention 25.0%">&lt;b&gt;</span>' in html
+    assert (
+        '<span class="word effect-down gradient-down" style="--attention:0.33;--effect:0.33;--gradient:0.33;" '
+        'title="attention 25.0% · effect -0.50 stars · gradients -0.25 stars">&lt;b&gt;</span>'
+    ) in html
 
 
 def test_data_of_charts_cannot_leave_their_element(tmp_path):
@@ -157,7 +161,8 @@ def test_data_of_charts_cannot_leave_their_element(tmp_path):
 
 def test_every_drawing_has_its_interactive_chart(html):
     kinds = re.findall(r'data-kind="([a-z]+)" data-label="([^"]*)"', html)
-    assert {"dots", "matrix", "bars", "stacked", "lines", "map"} <= {kind for kind, _label in kinds}
+    wanted = {"dots", "matrix", "bars", "stacked", "lines", "map", "ranked", "timeline", "reliability"}
+    assert wanted <= {kind for kind, _label in kinds}
     assert all(len(label) > 20 for _kind, label in kinds)
 
 
@@ -241,6 +246,61 @@ def test_case_study_counts_words(run, html):
     reviews = pa.parquet.read_table(run / "reviews.parquet").to_pylist()
     count = sum(row["words"].count("经典") for row in reviews if row["film"] == BIG_FILM and row["rating"] == 5)
     assert re.search(rf"经典 ?{count}\b", study)
+
+
+def test_case_study_shows_time_aspects_and_reviews(run, html):
+    study = section(html, "film-01")
+    assert "Most reviews are of 2016-" in study
+    assert "have no usable date." in study
+    assert "Those who write of acting rate the film highest" in study
+    for heading in ("Typical reviews", "Where model and author disagree most", "Most liked"):
+        assert heading in study
+    reviews = pq.read_table(run / "reviews.parquet").to_pylist()
+    assert f"{max(row['likes'] for row in reviews if row['film'] == BIG_FILM)} likes" in study
+
+
+def test_a_film_is_set_beside_another(run):
+    html = write_report(run, [BIG_FILM], versus="海边的猫2").read_text(encoding="utf-8")
+    study = section(html, "film-01")
+    assert "Beside 海边的猫2" in study
+    assert re.search(r"(星海列车 is rated .* higher than 海边的猫2|海边的猫2 is rated .* higher than 星海列车)", study)
+    with pytest.raises(InputError, match="did you mean"):
+        write_report(run, [BIG_FILM], versus="海边的猫")
+
+
+def test_every_film_can_have_a_page(tmp_path):
+    make_run(tmp_path, tasks=("classification",))
+    write_report(tmp_path, [], all_movies=True)
+    folder = tmp_path / "report" / "films"
+    assert sorted(path.name for path in folder.iterdir()) == ["film-001.html", "film-002.html", "film-003.html",
+                                                              "film-004.html", "index.html"]  # fmt: skip
+    index = Page((folder / "index.html").read_text(encoding="utf-8"))
+    assert {address for address in index.addresses if address.startswith("film-")} == {
+        f"film-00{number}.html" for number in (1, 2, 3, 4)
+    }
+    assert NASTY_FILM in index.words
+    first = Page((folder / "film-001.html").read_text(encoding="utf-8"))
+    assert BIG_FILM in first.words
+    assert "index.html" in first.addresses
+    assert "<script>alert" not in (folder / "film-003.html").read_text(encoding="utf-8")
+
+
+def test_the_report_speaks_chinese(tmp_path):
+    make_run(tmp_path)
+    with speaking("zh"):
+        page = Page(write_report(tmp_path, [BIG_FILM], versus="海边的猫2").read_text(encoding="utf-8"))
+    assert ("html", {"lang": "zh-Hans"}) in page.attributes
+    assert "只看文字，能猜出作者打了几颗星吗？" in page.words
+    assert "观众怎么说剧情、演技、画面、音乐与节奏" in page.words
+    for english in ("Results", "Mistakes", "reviews", "test review", "beyond chance"):
+        assert english not in page.words.replace("reviews & more.csv", "")
+
+
+def test_explanations_are_said_to_be_trusted_or_not(html):
+    shown = section(html, "attention")
+    assert "To trust: leaving a word out." in shown
+    assert "Not to trust: attention." in shown
+    assert "Words that lower a rating most." in shown
 
 
 def test_data_section_accounts_for_every_row(html):

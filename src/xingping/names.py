@@ -5,9 +5,11 @@ import re
 from xingping.language import N_, _
 
 __all__ = [
+    "aspect_name",
     "baseline_name",
     "behaviour_name",
     "exact_stars",
+    "method_name",
     "rule_name",
     "sentence_case",
     "slice_name",
@@ -70,6 +72,31 @@ TESTS = (
     N_("praise added does not lower"),
     N_("blame added does not raise"),
 )
+
+
+METHODS = {
+    "attention": N_("attention"),
+    "occlusion": N_("leaving a word out"),
+    "gradients": N_("integrated gradients"),
+}
+
+ASPECTS = {
+    "story": N_("story"),
+    "acting": N_("acting"),
+    "picture": N_("picture"),
+    "music": N_("music"),
+    "pace": N_("pace"),
+}
+
+
+def aspect_name(key: str) -> str:
+    """Return what an aspect of a film is called, a key of `aspects`."""
+    return _(ASPECTS[key])
+
+
+def method_name(key: str) -> str:
+    """Return what a way to explain is called."""
+    return _(METHODS[key])
 
 
 def task_label(task: str) -> str:

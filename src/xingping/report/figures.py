@@ -219,14 +219,14 @@ def _panel(
 
 def split_chart(folder: FigureFolder, splits: Mapping[str, Mapping[str, Any]]) -> Chart:
     """Draw the shares of the stars in each split."""
-    counts = {split_name(split): [part["stars"][str(star)] for star in range(1, 6)] for split, part in splits.items()}
-    everywhere = [splits["all"]["stars"][str(star)] for star in range(1, 6)]
-    largest = int(np.argmax(everywhere))
+    counts = {split: [part["stars"][str(star)] for star in range(1, 6)] for split, part in splits.items()}
+    largest = int(np.argmax(counts["all"]))
     caption = _("The commonest rating is {stars}, with {share} of all reviews.").format(
-        stars=exact_stars(largest + 1), share=content.share(everywhere[largest] / max(sum(everywhere), 1))
+        stars=exact_stars(largest + 1), share=content.share(counts["all"][largest] / max(sum(counts["all"]), 1))
     )
     what = _("Bars of the stars' shares in each split.")
-    return folder.add("stars-by-split", plots.stars_by_split(counts), what, caption, interactive.stacked(counts))
+    live = interactive.stacked({sentence_case(split_name(split)): stars for split, stars in counts.items()})
+    return folder.add("stars-by-split", plots.stars_by_split(counts), what, caption, live)
 
 
 @dataclass(frozen=True)

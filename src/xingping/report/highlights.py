@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xingping.language import _
+from xingping.names import method_name
 from xingping.report.content import share
 
 __all__ = ["Highlight", "Piece", "highlights", "shade_measures"]
@@ -45,7 +46,11 @@ class Highlight:
 
 def shade_measures(examples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the measures that the examples have, by which a reader may shade words, and their names."""
-    names = {"attention": _("attention"), "effect": _("effect of leaving a word out"), "gradient": _("gradients")}
+    names = {
+        "attention": method_name("attention"),
+        "effect": method_name("occlusion"),
+        "gradient": method_name("gradients"),
+    }
     words = [word for example in examples for word in example["words"]]
     return {key: name for key, name in names.items() if any(word.get(KEYS[key]) for word in words)}
 

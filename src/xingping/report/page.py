@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xingping.artifacts import atomic_path
+from xingping.artifacts import RunDirectory, atomic_path
+from xingping.film_study import FilmReviews
 from xingping.names import task_name
-from xingping.report import content, doubt, figures, notes, words
-from xingping.report.case_study import CaseStudy, make_case_study
+from xingping.report import content, doubt, figures, notes
+from xingping.report.case_study import CaseStudy, make_case_study, make_unrated_study
 from xingping.report.figures import FigureFolder
 from xingping.report.films import film_index, find_films
 from xingping.report.highlights import highlights, shade_measures
@@ -17,9 +18,10 @@ from xingping.report.published import PUBLISHED, PUBLISHED_ON
 from xingping.report.rendering import duration, render
 from xingping.report.run_data import RunData
 from xingping.report.tabular import decision_table, film_table, metrics_table, split_table
+from xingping.report.trust import faithfulness_section, moving_words_section, reliability_chart
 from xingping.segmentation import load_stopwords
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_study"]
 
 SUSPECTS = 8
 """Reviews shown whose star is suspect."""
@@ -28,6 +30,8 @@ MAP_FILMS = 500
 """Films, the most reviewed first, that the points of the map name."""
 
 FILM_PAGES = "films"
+
+FILE_PAGE = "file"
 
 
 def write_report(
@@ -80,6 +84,36 @@ def write_report(
     _write(page, "body.html.j2", title, site.context(studies, all_movies))
     if all_movies:
         site.write_film_pages(page.parent / FILM_PAGES, films)
+    folder.remove_stale()
+    return page
+
+
+def write_study(run_path: Path, reviews: FilmReviews, stopwords: frozenset[str], verdict: str, source: str) -> Path:
+    """Write the case study of reviews that a model of a run rated: `report/file/index.html`, and its figures.
+
+    Parameters
+    ----------
+    run_path
+        The run directory.
+    reviews
+        With expected ratings.
+    stopwords
+        Words that do not count.
+    verdict
+        What the model makes of them, in a sentence.
+    source
+        Name of the file that they are from.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    page = run_path / "report" / FILE_PAGE / "index.html"
+    folder = FigureFolder(page.parent / "figures")
+    study = make_unrated_study(reviews, "film-01", folder, stopwords, verdict)
+    context = {"study": study, "record": RunDirectory.open(run_path, needs="train").record, "source": source}
+    _write(page, "study_page.html.j2", reviews.film, context)
     folder.remove_stale()
     return page
 
@@ -191,8 +225,8 @@ def _words(data: RunData, folder: FigureFolder) -> dict[str, Any]:
         "shade_measures": measures,
         "attends": "attention" in measures,
         "highlight_note": notes.highlight_note("attention" in measures),
-        "faithfulness": words.faithfulness(data.metrics.get("faithfulness"), folder),
-        "moving_words": words.moving_words(data.metrics.get("moving_words"), folder),
+        "faithfulness": faithfulness_section(data.metrics.get("faithfulness"), folder),
+        "moving_words": moving_words_section(data.metrics.get("moving_words"), folder),
     }
 
 
@@ -203,7 +237,7 @@ def _doubt(data: RunData, folder: FigureFolder) -> dict[str, Any]:
     return {
         "lead_finding": doubt.lead_finding(metrics, first),
         "intervals": doubt.interval_table(metrics, data.tasks),
-        "reliability": words.reliability(metrics["test"], folder),
+        "reliability": reliability_chart(metrics["test"], folder),
         "set_finding": doubt.set_finding(metrics["prediction_sets"][believed]) if believed else "",
         "ceiling_finding": doubt.ceiling_finding(metrics["ceiling"]),
         "slices": doubt.slice_table(metrics["slices"], data.tasks),

@@ -204,7 +204,7 @@
           tooltip: { ...base().tooltip, formatter: ({ data: item }) => note(item.name, [`${data.words.value}: ${write(item.value)}`, ...(item.notes ?? [])]) },
           xAxis: axis({ type: "value", label: { show: false }, splitLine: { show: false } }),
           yAxis: axis({ type: "category", inverse: true, data: items.map((item) => item.word), splitLine: { show: false },
-            label: { color: colour("ink"), interval: 0, width: 110, overflow: "truncate" }, axisLabel: undefined }),
+            label: { color: colour("ink"), interval: 0, width: 110, overflow: "truncate" } }),
           series: [{
             type: "bar", barCategoryGap: "28%",
             data: items.map((item) => ({ name: item.word, value: item.value, notes: item.notes,
