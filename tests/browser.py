@@ -202,7 +202,8 @@ EMPTY_FIGURES = """() => {
     });
     const isDrawn = (drawing) => {
       if (drawing.localName === "canvas") return hasColours(drawing);
-      return drawing.localName === "svg" ? hasMarks(drawing, drawing.getBoundingClientRect()) : drawing.naturalWidth > 1;
+      if (drawing.localName === "img") return drawing.naturalWidth > 1;
+      return hasMarks(drawing, drawing.getBoundingClientRect());
     };
     if (!large.length) found.push(`${name}: no drawing of any size`);
     else if (!large.some(isDrawn)) found.push(`${name}: nothing is drawn`);
