@@ -10,6 +10,7 @@ from hypothesis import settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel
 
+from browser import launched_chromium
 from toy import planted_reviews
 from xingping.cli import run_command
 
@@ -71,6 +72,13 @@ def shared_data():
     if not (folder / "dmsc_sample.csv").is_file():
         pytest.skip(f"{folder} is absent: it holds real reviews that may not be passed on")
     return folder
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """Headless Chromium, for one file of tests: its event loop must be gone when the next one starts."""
+    with launched_chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture

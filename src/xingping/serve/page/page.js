@@ -39,6 +39,8 @@ let language = remembered() ?? (navigator.language.startsWith("zh") ? "zh" : "en
 let model = null;
 let shown = null;
 let asked = 0;
+let films = [];
+const told = new Map();
 
 function make(tag, text, attributes = {}) {
   const element = document.createElement(tag);
@@ -54,25 +56,37 @@ function speak() {
   at("language").textContent = says.other;
   at("language").lang = language === "zh" ? "en" : "zh-Hans";
   at("model").textContent = model ? says.model(model) : "";
+  for (const [id, say] of told) at(id).textContent = say(says);
   if (shown) show(shown);
+  showFilms();
 }
 
-class Refusal extends Error {}
+/** Tell something in the language of the page, and again where that changes. */
+function tell(id, say) {
+  told.set(id, say);
+  at(id).textContent = say(SAYS[language]);
+}
+
+class Refusal extends Error {
+  constructor(say) {
+    super();
+    this.say = say;
+  }
+}
 
 async function ask(path, body, kind = "application/json") {
-  const says = SAYS[language];
   let response;
   try {
     const sent = kind === "application/json" ? JSON.stringify(body) : body;
     response = await fetch(path, body ? { method: "POST", headers: { "Content-Type": kind }, body: sent } : {});
   } catch {
-    throw new Refusal(says.offline);
+    throw new Refusal((says) => says.offline);
   }
   if (response.ok) return response.json();
   const wait = response.headers.get("Retry-After");
-  if (wait) throw new Refusal(says.retry(wait));
+  if (wait) throw new Refusal((says) => says.retry(wait));
   const problem = await response.json().catch(() => ({}));
-  throw new Refusal(says.failed + (problem.error?.message ?? response.statusText));
+  throw new Refusal((says) => says.failed + (problem.error?.message ?? response.statusText));
 }
 
 function show({ rating, explanation, similar }) {
@@ -121,12 +135,11 @@ function showWords(explanation, says) {
 
 async function rate() {
   const text = at("text").value.trim();
-  const says = SAYS[language];
-  if (!text) { at("message").textContent = says.empty; return; }
+  if (!text) { tell("message", (says) => says.empty); return; }
   const mine = ++asked;
   const button = at("form").querySelector("button[type=submit]");
   button.disabled = true;
-  at("message").textContent = says.working;
+  tell("message", (says) => says.working);
   try {
     const texts = { texts: [text] };
     const [rated, explained, similar] = await Promise.all([
@@ -135,31 +148,38 @@ async function rate() {
     ]);
     if (mine !== asked) return;
     shown = { rating: rated.ratings[0], explanation: explained.explanations[0], similar: similar.similar[0] };
-    at("message").textContent = "";
+    tell("message", () => "");
     show(shown);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    if (mine === asked) at("message").textContent = error.message;
+    if (mine === asked) tell("message", error.say);
   } finally {
     if (mine === asked) button.disabled = false;
   }
 }
 
-/** Quote pasted lines as a table of one column, unless they are a table already. */
+const TEXT_COLUMN = /^(评论|短评|影评|内容|(评论|短评|影评)内容|評論|內容|comments?|reviews?|text|content|short|(short|review|comment)[_ -](comment|review|text|content))$/i;
+
+/** Quote pasted lines as a table of one column, unless they are a table already: the first line names its columns. */
 function asTable(pasted) {
   const lines = pasted.split(/\r?\n/).filter((line) => line.trim());
-  if (/[,\t]/.test(lines[0]) && /评论|短评|内容|影评|comment|text|review/i.test(lines[0])) return [lines.join("\n") + "\n", lines[0].includes("\t") ? "pasted.tsv" : "pasted.csv"];
-  return [["text", ...lines.map((line) => `"${line.replaceAll('"', '""')}"`)].join("\n") + "\n", "pasted.csv"];
+  const tabs = lines[0].includes("\t");
+  const names = lines[0].split(tabs ? "\t" : ",").map((name) => name.trim().replace(/^"(.*)"$/, "$1"));
+  const named = names.some((name) => TEXT_COLUMN.test(name));
+  if (named && names.length > 1) return [`${pasted}\n`, tabs ? "pasted.tsv" : "pasted.csv"];
+  const quoted = lines.slice(named ? 1 : 0).map((line) => `"${line.replaceAll('"', '""')}"`);
+  return [["text", ...quoted].join("\n") + "\n", "pasted.csv"];
 }
 
 const sleep = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
-function showFilms(films, says) {
-  at("films").hidden = !films?.length;
+function showFilms() {
+  const says = SAYS[language];
+  at("films").hidden = !films.length;
   const heading = document.createElement("tr");
   heading.append(...says.columns.map((name) => make("th", name, { scope: "col" })));
   at("films").tHead.replaceChildren(heading);
-  at("films").tBodies[0].replaceChildren(...(films ?? []).map((film) => {
+  at("films").tBodies[0].replaceChildren(...films.map((film) => {
     const row = document.createElement("tr");
     const cells = [film.reviews, film.mean.toFixed(2), film.low.toFixed(2), film.high.toFixed(2)];
     row.append(make("th", film.film, { scope: "row", lang: "zh-Hans" }), ...cells.map((cell) => make("td", cell)));
@@ -168,15 +188,16 @@ function showFilms(films, says) {
 }
 
 async function rateTable() {
-  const says = SAYS[language];
   const file = at("file").files[0];
   const pasted = at("pasted").value.trim();
-  if (!file && !pasted) { at("tableMessage").textContent = says.noTable; return; }
+  if (!file && !pasted) { tell("tableMessage", (says) => says.noTable); return; }
   const [content, name] = file ? [file, file.name] : asTable(pasted);
   const button = at("upload").querySelector("button[type=submit]");
   button.disabled = true;
-  at("download").hidden = at("films").hidden = true;
-  at("tableMessage").textContent = says.sending;
+  at("download").hidden = true;
+  films = [];
+  showFilms();
+  tell("tableMessage", (says) => says.sending);
   at("progress").value = 0;
   at("progress").hidden = false;
   try {
@@ -185,16 +206,17 @@ async function rateTable() {
       await sleep(500);
       table = await ask(`v1/tables/${table.id}`);
       at("progress").value = table.total ? table.done / table.total : 0;
-      at("tableMessage").textContent = says.working2(Math.round(100 * at("progress").value));
+      tell("tableMessage", (says) => says.working2(Math.round(100 * at("progress").value)));
     }
-    if (table.state === "failed") throw new Refusal(says.failed + table.message);
-    at("tableMessage").textContent = says.done(table);
+    if (table.state === "failed") throw new Refusal((says) => says.failed + table.message);
+    tell("tableMessage", (says) => says.done(table));
     at("rated").href = `v1/tables/${table.id}/rated`;
     at("download").hidden = false;
-    showFilms(table.films, says);
+    films = table.films ?? [];
+    showFilms();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    at("tableMessage").textContent = error.message;
+    tell("tableMessage", error.say);
   } finally {
     at("progress").hidden = true;
     button.disabled = false;
@@ -217,4 +239,7 @@ at("examples").append(...EXAMPLES.map((text) => {
   return button;
 }));
 speak();
-ask("v1/model").then((found) => { model = found; speak(); }).catch((error) => { at("message").textContent = error.message; });
+ask("v1/model").then((found) => { model = found; speak(); }).catch((error) => {
+  if (!(error instanceof Refusal)) throw error;
+  tell("message", error.say);
+});

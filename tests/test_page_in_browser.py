@@ -1,0 +1,303 @@
+"""The page of `xingping serve`, driven through all of its paths in Chromium."""
+
+import csv
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+
+import pytest
+
+from browser import DESKTOP, FAULTLESS, PHONE, serious_violations, sideways, visiting
+from toy import BAD, GOOD
+
+pytest.importorskip("fastapi")
+
+import uvicorn
+
+from xingping.serve import create_app
+
+REVIEW = f"片子里{GOOD}看过"
+HARM = '<img class="harm" src="harm.png" onerror="window.harmed = 1"><script>alert(1)</script>'
+TABLE = f"电影,评论,号\n<b class=harm>甲</b>,{GOOD}看过,1\n<b class=harm>甲</b>,{BAD},2\n乙,,3\n".encode()
+
+
+@pytest.fixture(scope="module")
+def address(trained_run, chromium):
+    """Serve the run in a thread, and return where."""
+    config = uvicorn.Config(create_app(trained_run), port=0, log_level="warning", access_log=False, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.02)
+    host, port = server.servers[0].sockets[0].getsockname()
+    address = f"http://{host}:{port}"
+    while not is_ready(address):
+        time.sleep(0.05)
+    yield address
+    server.should_exit = True
+    thread.join()
+
+
+def is_ready(address):
+    try:
+        return urllib.request.urlopen(f"{address}/readyz").status == 200
+    except urllib.error.HTTPError:
+        return False
+
+
+@pytest.fixture
+def open_page(chromium, address):
+    """Return a function that opens the page; nothing may go elsewhere, and what fails must be expected."""
+    with ExitStack() as stack:
+        visits = []
+
+        def opened(locale="en-GB", **options):
+            def is_own(asked):
+                return asked.startswith(f"{address}/")
+
+            visit = stack.enter_context(visiting(chromium, address, is_own=is_own, locale=locale, **options))
+            visits.append(visit)
+            visit.page.wait_for_function("document.getElementById('model').textContent")
+            return visit
+
+        yield opened
+        assert [visit.faults() for visit in visits] == [FAULTLESS] * len(visits)
+
+
+def asked(address, path, **body):
+    request = urllib.request.Request(
+        f"{address}/v1/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def rate(page, text):
+    page.fill("#text", text)
+    page.click("#form button[type=submit]")
+    page.wait_for_selector("#result", state="visible")
+    page.wait_for_function("text => document.getElementById('words').textContent === text", arg=text.strip())
+
+
+def rate_file(page, name, content):
+    page.set_input_files("#file", {"name": name, "mimeType": "text/csv", "buffer": content})
+    page.click("#upload button[type=submit]")
+
+
+def rated_rows(page, follow):
+    with page.expect_download() as download:
+        follow()
+    assert download.value.suggested_filename == "rated.csv"
+    with download.value.path().open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("locale", "language", "title", "stars"),
+    [
+        ("zh-CN", "zh-Hans", "这条短评，会打几颗星？", "{} 星"),
+        ("en-GB", "en", "How many stars is this review?", "{} star"),
+    ],
+)
+def test_a_review_is_rated_as_the_api_rates_it(open_page, address, locale, language, title, stars):
+    page = open_page(locale).page
+    assert page.get_attribute("html", "lang") == language
+    assert page.inner_text("h1") == title
+    rate(page, REVIEW)
+    (rating,) = asked(address, "predict", texts=[REVIEW])["ratings"]
+    assert page.get_attribute("#stars", "aria-label").startswith(stars.format(rating["rating"]))
+    assert page.inner_text("#stars") == "★" * rating["rating"] + "☆" * (5 - rating["rating"])
+    assert f"{rating['expected']:.2f}" in page.inner_text("#expected")
+    shares = page.locator("#probabilities td:last-child").all_inner_texts()
+    assert shares == [f"{100 * share:.1f}%" for share in reversed(rating["probabilities"])]
+    assert page.locator("#probabilities tr.in").count() == len(rating["set"])
+    assert page.locator("#reviews li").count() == 5
+    (similar,) = asked(address, "similar", texts=[REVIEW], n=5)["similar"]
+    assert page.locator("#reviews li p:first-child").all_inner_texts() == [review["text"] for review in similar]
+
+
+def test_the_word_that_decides_has_the_strongest_colour(open_page):
+    page = open_page().page
+    rate(page, REVIEW)
+    strengths = page.evaluate(
+        "[...document.querySelectorAll('#words span')].map((word) => "
+        "[Number(word.style.getPropertyValue('--share')), word.className, word.textContent, "
+        "getComputedStyle(word).backgroundColor])"
+    )
+    share, effect, word, colour = max(strengths)
+    assert (share, effect) == (1, "up")
+    assert word in GOOD
+    assert colour != min(strengths)[3]
+
+
+def test_examples_are_rated_at_once(open_page):
+    page = open_page().page
+    example = page.locator("#examples button").first
+    example.click()
+    page.wait_for_selector("#result", state="visible")
+    assert page.input_value("#text") == example.inner_text()
+    assert page.inner_text("#words") == example.inner_text()
+
+
+def test_the_language_changes_all_that_is_shown_and_is_remembered(open_page):
+    page = open_page("zh-CN").page
+    rate(page, REVIEW)
+    rate_file(page, "table.csv", TABLE)
+    page.wait_for_selector("#download", state="visible")
+    page.click("#language")
+    assert page.get_attribute("html", "lang") == "en"
+    shown = page.evaluate(
+        "['h1', '#expected', '#doubt', '#model', '#tableMessage', '#films thead', '#films caption', '#probabilities']"
+        ".map((name) => document.querySelector(name).innerText).join('\\n')"
+    )
+    assert not [character for character in shown if "一" <= character <= "鿿"], shown
+    assert "Done: 3 rows, 1 of them without text." in shown
+    page.reload()
+    assert page.inner_text("h1") == "How many stars is this review?"
+    page.click("#language")
+    assert page.inner_text("#language") == "English"
+
+
+def test_markup_is_shown_as_text(open_page):
+    page = open_page().page
+    rate(page, HARM)
+    rate_file(page, "table.csv", TABLE)
+    page.wait_for_selector("#films", state="visible")
+    assert page.inner_text("#films tbody th") == "<b class=harm>甲</b>"
+    assert page.inner_text("#words") == HARM
+    assert page.locator(".harm").count() == 0
+    assert page.evaluate("window.harmed") is None
+
+
+def test_a_file_is_rated_with_progress_and_downloaded(open_page):
+    page = open_page().page
+    rate_file(page, "../表.csv", TABLE)
+    page.wait_for_selector("#progress", state="visible")
+    page.wait_for_selector("#download", state="visible")
+    assert page.is_hidden("#progress")
+    assert page.inner_text("#tableMessage") == "Done: 3 rows, 1 of them without text."
+    assert page.locator("#films tbody tr").count() == 1
+    assert page.locator("#films tbody td").first.inner_text() == "2"
+    rows = rated_rows(page, lambda: page.click("#rated"))
+    assert [(row["号"], row["predicted_rating"]) for row in rows] == [("1", "5"), ("2", "1"), ("3", "")]
+
+
+@pytest.mark.parametrize(
+    ("pasted", "column", "texts"),
+    [
+        (f'{GOOD}, "看过"\n\n{BAD}的评论, 真的\n', "text", [f'{GOOD}, "看过"', f"{BAD}的评论, 真的"]),
+        (f"这条评论, 不长\n{GOOD}", "text", ["这条评论, 不长", GOOD]),
+        (f"短评\n{GOOD}, 看过", "text", [f"{GOOD}, 看过"]),
+        (f'评论,号\n"{GOOD}\n\n看过",1\n', "评论", [f"{GOOD}\n\n看过"]),
+        (f"号\t评论\n1\t{GOOD}, 看过\n", "评论", [f"{GOOD}, 看过"]),
+    ],
+    ids=["lines", "a comma in the first", "a column", "a table", "tabs"],
+)
+def test_what_is_pasted_is_rated(open_page, pasted, column, texts):
+    page = open_page().page
+    page.click("summary")
+    page.fill("#pasted", pasted)
+    page.click("#upload button[type=submit]")
+    page.wait_for_selector("#download", state="visible")
+    rows = rated_rows(page, lambda: page.click("#rated"))
+    assert [row[column] for row in rows] == texts
+    assert all(row["predicted_rating"] in "12345" for row in rows)
+
+
+def test_what_cannot_be_done_is_told_in_the_language_of_the_page(open_page):
+    visit = open_page()
+    page = visit.page
+    page.click("#upload button[type=submit]")
+    assert page.inner_text("#tableMessage") == "Choose a file or paste something first."
+    page.fill("#text", "  ")
+    page.press("#text", "Control+Enter")
+    assert page.inner_text("#message") == "Write a review first."
+    rate_file(page, "table.csv", b"a,b\n1,2\n")
+    page.wait_for_function("document.getElementById('tableMessage').textContent.includes('no text column')")
+    rate_file(page, "table.zip", b"PK")
+    page.wait_for_function("document.getElementById('tableMessage').textContent.includes('unpack it first')")
+    assert page.is_hidden("#progress")
+    assert page.is_hidden("#download")
+    page.click("#language")
+    assert page.inner_text("#message") == "请先输入一条评论。"
+    assert page.inner_text("#tableMessage").startswith("出错了：")
+    assert [error for error in visit.errors if "415" not in error] == []
+    visit.errors.clear()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda route: route.abort(), "The server cannot be reached."),
+        (
+            lambda route: route.fulfill(status=503, headers={"Retry-After": "7"}),
+            "The server is busy; try again in 7 s.",
+        ),
+        (lambda route: route.fulfill(status=500, body="<b>"), "That failed: Internal Server Error"),
+    ],
+    ids=["unreachable", "busy", "failed"],
+)
+def test_a_server_in_trouble_is_told_and_the_next_try_succeeds(open_page, answer, told):
+    visit = open_page()
+    page = visit.page
+    page.route("**/v1/predict", answer)
+    page.fill("#text", REVIEW)
+    page.click("#form button[type=submit]")
+    page.wait_for_function("told => document.getElementById('message').textContent === told", arg=told)
+    assert page.is_hidden("#result")
+    visit.errors.clear()
+    page.unroute("**/v1/predict")
+    rate(page, REVIEW)
+    assert page.inner_text("#message") == ""
+
+
+def tab(page):
+    """Go to the next element, and return its id or its text; it must be seen that it has the focus."""
+    page.keyboard.press("Tab")
+    name, outline = page.evaluate(
+        "[document.activeElement.id || document.activeElement.innerText, "
+        "getComputedStyle(document.activeElement).outlineStyle]"
+    )
+    assert outline not in ("none", ""), name
+    return name
+
+
+def test_all_can_be_done_by_keyboard(open_page):
+    page = open_page().page
+    assert [tab(page), tab(page)] == ["language", "text"]
+    page.keyboard.insert_text(REVIEW)
+    assert tab(page) == "Rate"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#result", state="visible")
+    assert page.evaluate("document.activeElement.innerText") == "Rate"
+    assert [len(tab(page)) > 5 for _ in range(3)] == [True] * 3  # examples
+    assert [tab(page), tab(page)] == ["file", "Or paste"]
+    page.keyboard.press("Enter")
+    assert tab(page) == "pasted"
+    page.keyboard.insert_text(f"{GOOD}\n{BAD}")
+    assert tab(page) == "Rate the table"
+    page.keyboard.press("Space")
+    page.wait_for_selector("#download", state="visible")
+    assert tab(page) == "rated"
+    assert len(rated_rows(page, lambda: page.keyboard.press("Enter"))) == 2
+    assert tab(page) == "OpenAPI"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_it_fits_the_window_and_axe_finds_no_serious_violation(open_page, width, scheme):
+    page = open_page("zh-CN", width=width, scheme=scheme).page
+    assert sideways(page, width) == []
+    assert serious_violations(page) == {}
+    rate(page, f"{REVIEW} {'x' * 200}")
+    page.click("summary")
+    rate_file(
+        page, "table.csv", f"电影,评论\n{'长' * 100},{GOOD}\nTheLongestNameOfAFilmEver{'x' * 100},{BAD}\n".encode()
+    )
+    page.wait_for_selector("#films", state="visible")
+    assert sideways(page, width) == []
+    assert serious_violations(page) == {}
