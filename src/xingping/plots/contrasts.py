@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xingping.fonts import chinese_style
+from xingping.language import _
 from xingping.plots.style import (
     ACCENT,
     FAINT,
@@ -50,7 +51,7 @@ def distinctive_words(by_rating: Mapping[int, Words], title: str) -> Figure:
     panels = figure.subplots(1, max(len(by_rating), 1), squeeze=False)[0]
     for axes in panels[len(by_rating) :]:
         bare(axes)
-        nothing_to_show(axes, "no words")
+        nothing_to_show(axes, _("no words"))
     for axes, (rating, words) in zip(panels, by_rating.items(), strict=False):
         bare(axes)
         axes.set_title(f"{rating} ★", loc="left", color=INK, fontsize=10)
@@ -58,7 +59,7 @@ def distinctive_words(by_rating: Mapping[int, Words], title: str) -> Figure:
         _diverging(axes, words, [colour if score >= 0 else FAINT for _, score in words], "{:+.1f}", reach=reach)
         axes.set_ylim(longest - 0.4, -0.6)
         if not words:
-            nothing_to_show(axes, "no words")
+            nothing_to_show(axes, _("no words"))
     return figure
 
 
@@ -80,11 +81,11 @@ def moving_words(up: Words, down: Words, title: str) -> Figure:
     bare(axes)
     heading(axes, title)
     if not words:
-        nothing_to_show(axes, "no words")
+        nothing_to_show(axes, _("no words"))
         return figure
     _diverging(axes, words, [UP if effect >= 0 else DOWN for _, effect in words], "{:+.2f}")
     axes.set_ylim(len(words) - 0.4, -0.6)
-    axes.set_xlabel("stars that the word adds or takes", loc="left")
+    axes.set_xlabel(_("stars that the word adds or takes"), loc="left")
     return figure
 
 
@@ -108,7 +109,7 @@ def explanation_bars(words: Sequence[str], weights: Mapping[str, Sequence[float]
     if not words or not weights:
         for axes in panels:
             bare(axes)
-            nothing_to_show(axes, "no words")
+            nothing_to_show(axes, _("no words"))
         return figure
     for place, (axes, (method, values)) in enumerate(zip(panels, weights.items(), strict=True)):
         bare(axes)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xingping.fonts import chinese_style
-from xingping.language import _
+from xingping.language import _, join_list, ngettext
 from xingping.names import split_name
 from xingping.plots.style import (
     INK,
@@ -140,7 +140,8 @@ def film_comparison(
         side = "right" if left else "left"
         axes.set_title(legible(name), loc=side, color=INK, fontsize=10)
         n = sum(counts)
-        note = f"{n:,} review{'' if n == 1 else 's'}" + ("" if mean is None else f", mean {mean:.2f}")
+        reviews = ngettext("{n:,} review", "{n:,} reviews", n).format(n=n)
+        note = join_list([reviews] if mean is None else [reviews, _("mean {mean}").format(mean=f"{mean:.2f}")])
         axes.set_xlabel(note, loc=side)
         axes.barh(range(len(RATINGS)), share, 0.7, color=STAR_COLOURS)
         for row, value in enumerate(share):

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from xingping.fonts import chinese_style
+from xingping.language import _
 from xingping.plots.style import ACCENT, FAINT, MUTED, RULE, bare, heading, new_figure, nothing_to_show
 
 __all__ = ["reliability_diagram"]
@@ -33,11 +34,11 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
     bare(shares, grid="both")
     bare(counts)
     if not bins:
-        nothing_to_show(shares, "no predictions")
+        nothing_to_show(shares, _("no predictions"))
         nothing_to_show(counts, "")
         return figure
     shares.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 2)))
-    for place, note, side in ((0.78, "too sure", "top"), (0.22, "too doubtful", "bottom")):
+    for place, note, side in ((0.78, _("too sure"), "top"), (0.22, _("too doubtful"), "bottom")):
         shift = -0.09 if side == "top" else 0.09
         shares.text(place, place + shift, note, ha="center", va=side, color=MUTED, fontsize=8, rotation=0)
     x = [each["confidence"] for each in bins]
@@ -45,14 +46,14 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
     shares.plot(x, [each["accuracy"] for each in bins], "o", color=ACCENT, markersize=5, clip_on=False)
     shares.set_xlim(0, 1)
     shares.set_ylim(0, 1)
-    shares.set_ylabel("right")
+    shares.set_ylabel(_("right"))
     shares.yaxis.set_major_formatter(PercentFormatter(1))
     counts.bar(x, [each["n"] for each in bins], BAR, color=FAINT)
     counts.axhline(0, color=RULE, linewidth=0.7)
-    counts.set_ylabel("reviews")
+    counts.set_ylabel(_("number of reviews"))
     counts.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     counts.yaxis.set_major_formatter("{x:,.0f}")
     counts.xaxis.set_major_formatter(PercentFormatter(1))
-    counts.set_xlabel("confidence of the model", loc="left")
+    counts.set_xlabel(_("confidence of the model"), loc="left")
     figure.align_ylabels([shares, counts])
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from xingping.fonts import chinese_style
+from xingping.language import _, ngettext
 from xingping.plots.style import (
     ACCENT,
     FAINT,
@@ -56,7 +57,7 @@ def model_intervals(
     heading(axes, title)
     axes.set_xlabel(label, loc="left")
     if not intervals:
-        nothing_to_show(axes, "no models")
+        nothing_to_show(axes, _("no models"))
         return figure
     first = next((name for name in intervals if name in ours), None)
     if first is not None:
@@ -91,16 +92,17 @@ def faithfulness(
     panels = figure.subplots(1, 2, sharey=True)
     figure.suptitle(title, x=0.005, ha="left", color=INK, fontsize=10)
     end = f" ({unit})" if unit else ""
+    names = {"comprehensiveness": _("comprehensiveness"), "sufficiency": _("sufficiency")}
     meanings = {
-        "comprehensiveness": f"lost without the words{end}\nhigher is better",
-        "sufficiency": f"lost with the words alone{end}\nlower is better",
+        "comprehensiveness": _("lost without the words{unit}\nhigher is better").format(unit=end),
+        "sufficiency": _("lost with the words alone{unit}\nlower is better").format(unit=end),
     }
     for axes, (measure, meaning) in zip(panels, meanings.items(), strict=True):
         bare(axes, grid="x")
-        axes.set_title(measure, loc="left", color=INK, fontsize=9)
+        axes.set_title(names[measure], loc="left", color=INK, fontsize=9)
         axes.set_xlabel(meaning, loc="left", fontsize=8)
         if not scores:
-            nothing_to_show(axes, "no methods")
+            nothing_to_show(axes, _("no methods"))
             continue
         if chance in scores:
             axes.axvline(scores[chance][measure]["value"], color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
@@ -129,15 +131,17 @@ def aspect_ratings(aspects: Mapping[str, Mapping[str, Any]], mean: float, title:
     bare(axes, grid="x")
     heading(axes, title)
     if not aspects:
-        nothing_to_show(axes, "no aspects")
+        nothing_to_show(axes, _("no aspects"))
         return figure
     axes.axvline(mean, color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
-    axes.text(mean, -0.62, f"all: {mean:.2f}", ha="center", va="bottom", color=MUTED, fontsize=7.5)
+    axes.text(
+        mean, -0.62, _("all: {mean}").format(mean=f"{mean:.2f}"), ha="center", va="bottom", color=MUTED, fontsize=7.5
+    )
     known = [(name, of if of["value"] is not None else None) for name, of in aspects.items()]
     colours = [STAR_COLOURS[0] if of and of["value"] < mean else STAR_COLOURS[4] for _, of in known]
     _rows(axes, known, colours, "{:.2f}")
     for row, of in enumerate(aspects.values()):
-        note = f"{of['n']:,} reviews" if of["n"] != 1 else "1 review"
+        note = ngettext("{n:,} review", "{n:,} reviews", of["n"]).format(n=of["n"])
         axes.annotate(
             note, (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
             va="center", color=MUTED, fontsize=7.5,
@@ -149,7 +153,7 @@ def aspect_ratings(aspects: Mapping[str, Mapping[str, Any]], mean: float, title:
 
 def _rows(axes: Axes, rows: Sequence[tuple[str, Interval | None]], colours: Sequence[str], number: str) -> None:
     """Draw a dot on its interval for each row, with the name before it and the number above it."""
-    for row, ((_, interval), colour) in enumerate(zip(rows, colours, strict=True)):
+    for row, ((_name, interval), colour) in enumerate(zip(rows, colours, strict=True)):
         if interval is None:
             continue
         axes.plot([interval["low"], interval["high"]], [row, row], color=colour, linewidth=1.6, alpha=0.5)

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from xingping.fonts import chinese_style
+from xingping.language import _
 from xingping.plots.style import ACCENT, FAINT, RATINGS, RULE, bare, heading, new_figure, nothing_to_show
 
 __all__ = ["ratings_over_time"]
@@ -48,7 +49,7 @@ def ratings_over_time(
     bare(stars, grid="y")
     bare(volume)
     if not len(periods):
-        nothing_to_show(stars, "no dated reviews")
+        nothing_to_show(stars, _("no dated reviews"))
         nothing_to_show(volume, "")
         return figure
     x = np.arange(len(periods))
@@ -63,7 +64,7 @@ def ratings_over_time(
     stars.set_yticks(RATINGS, labels=[f"{rating} ★" for rating in RATINGS])
     volume.bar(x, counts, 0.8, color=FAINT)
     volume.axhline(0, color=RULE, linewidth=0.7)
-    volume.set_ylabel("reviews")
+    volume.set_ylabel(_("number of reviews"))
     volume.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     volume.yaxis.set_major_formatter("{x:,.0f}")
     named = np.unique(np.linspace(0, len(x) - 1, min(MOST_LABELS, len(x))).round().astype(int))
