@@ -128,9 +128,7 @@ def _place(axes: Axes, points: ArrayLike) -> None:
     """Mark new reviews with numbered diamonds."""
     for number, (x, y) in enumerate(np.asarray(points), start=1):
         axes.plot([x], [y], "D", color=INK, markersize=6, markeredgecolor=PAPER, markeredgewidth=1)
-        label = axes.annotate(
-            str(number), (x, y), xytext=(6, 3), textcoords="offset points", color=INK, fontsize=8
-        )
+        label = axes.annotate(str(number), (x, y), xytext=(6, 3), textcoords="offset points", color=INK, fontsize=8)
         label.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.8})
 
 
