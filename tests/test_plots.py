@@ -1,5 +1,7 @@
 """Warnings are errors in the tests, so drawing here also says that no glyph is missing."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -37,11 +39,39 @@ POINTS = [
 ]
 
 
+BINS = [
+    {"n": 12, "confidence": 0.31, "accuracy": 0.25, "low": 0.1, "high": 0.5},
+    {"n": 40, "confidence": 0.55, "accuracy": 0.6, "low": 0.45, "high": 0.7},
+    {"n": 3, "confidence": 1.0, "accuracy": 1.0, "low": 0.4, "high": 1.0},
+]
+
+UNDRAWABLE = "🐱海边\U000e0041"
+"""A name with a character that no font here draws."""
+
+
+def interval(value, reach=0.05):
+    return {"value": value, "low": value - reach, "high": value + reach}
+
+
+ASPECTS = {
+    "故事": {"n": 120, **interval(3.1)},
+    "音乐": {"n": 1, **interval(4.5)},
+    "节奏": {"n": 0, "value": None, "low": None, "high": None},
+}
+
+FAITHFULNESS = {
+    name: {"comprehensiveness": interval(more), "sufficiency": interval(less)}
+    for name, more, less in (("attention", 0.4, 0.3), ("occlusion", 0.8, 0.1), ("random", 0.2, 0.5))
+}
+
+
 def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
 
 
+@cache
 def figures():
+    """Return every figure, drawn once; a test that changes one draws its own."""
     rng = np.random.default_rng(0)
     words = [("剧情", 0.5), ("$烂$_^", 0.25), ("Marvel", 0.125)]
     return {
@@ -55,6 +85,27 @@ def figures():
         "one_size": plots.learning_curves(POINTS[:1], "classification"),
         "one_epoch": plots.training_curves(EPOCHS[:1], 1, "classification"),
         "tsne": plots.tsne(*rng.normal(size=(2, 50)), rng.integers(1, 6, 50), "head"),
+        "tsne_none": plots.tsne([], [], [], "head"),
+        "tsne_film": plots.tsne_by_film([0, 1, 2], [0, 1, 0], ["甲", UNDRAWABLE, "乙"], ["甲", UNDRAWABLE], "head"),
+        "reliability": plots.reliability_diagram(BINS, "测试"),
+        "reliability_none": plots.reliability_diagram([], "测试"),
+        "forest": plots.model_intervals({"head": interval(0.57), "majority": interval(0.3)}, {"head"}, "测试", "exact"),
+        "forest_none": plots.model_intervals({}, set(), "测试", "exact"),
+        "faithfulness": plots.faithfulness(FAITHFULNESS, "classification", unit="stars"),
+        "faithfulness_none": plots.faithfulness({}, "classification"),
+        "aspects": plots.aspect_ratings(ASPECTS, 3.6, "星海列车"),
+        "aspects_none": plots.aspect_ratings({}, 3.6, "星海列车"),
+        "distinctive": plots.distinctive_words({1: [("烂片", 3.2), ("经典", -4.0)], 5: []}, "星海列车"),
+        "distinctive_none": plots.distinctive_words({}, "星海列车"),
+        "moving": plots.moving_words([("经典", 0.8), (UNDRAWABLE, 0.5)], [("烂", -0.9)], "classification"),
+        "moving_none": plots.moving_words([], [], "classification"),
+        "explanation": plots.explanation_bars(["太", "烂"], {"attention": [0, 1], "occlusion": [0.1, -1]}, "太🐱烂"),
+        "explanation_none": plots.explanation_bars([], {"attention": [], "occlusion": []}, ""),
+        "time": plots.ratings_over_time(["2016-03", "2016-04", "2016-05"], [4, 0, 9], [3.5, np.nan, 4.0], "星海列车"),
+        "time_one": plots.ratings_over_time(["2016-03"], [4], [3.5], "星海列车", low=[3.0], high=[4.0]),
+        "time_none": plots.ratings_over_time([], [], [], "星海列车"),
+        "films": plots.film_comparison(("星海列车", UNDRAWABLE), [1, 2, 3, 4, 10], [0, 0, 1, 0, 0], (4.0, 3.0)),
+        "films_none": plots.film_comparison(("甲", "乙"), [0] * 5, [0] * 5, (None, None)),
         "tfidf": plots.tfidf_bars(words, "星海列车"),
         "words": plots.frequent_words({1: [("烂片", 3)], 2: [], 3: [], 4: [], 5: [("经典", 9)]}, "星海列车"),
         "cloud": plots.word_cloud({"剧情": 9, "经典": 3}, {"剧情": 1.2, "经典": 4.8}),
@@ -178,3 +229,119 @@ def test_star_colours_run_from_light_in_the_middle_to_dark_at_the_ends():
     light = [lightness(colour) for colour in style.STAR_COLOURS]
     assert light[0] < light[1] < light[2]
     assert light[2] > light[3] > light[4]
+
+
+def test_reliability_has_a_dot_and_a_bar_for_each_bin_beside_the_diagonal():
+    shares, counts = figures()["reliability"].axes
+    diagonal, dots = shares.lines
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 1]
+    assert list(dots.get_ydata()) == [0.25, 0.6, 1.0]
+    ends = [segment[:, 1].tolist() for segment in shares.collections[0].get_segments()]
+    assert ends == [[0.1, 0.5], [0.45, 0.7], [0.4, 1.0]]
+    assert [bar.get_height() for bar in counts.patches] == [12, 40, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("reliability_none", "no predictions"),
+        ("forest_none", "no models"),
+        ("faithfulness_none", "no methods"),
+        ("aspects_none", "no aspects"),
+        ("distinctive_none", "no words"),
+        ("moving_none", "no words"),
+        ("explanation_none", "no words"),
+        ("time_none", "no dated reviews"),
+    ],
+)
+def test_a_figure_of_nothing_says_so(name, why):
+    assert why in texts(figures()[name])
+
+
+def test_names_are_cut_and_lose_what_no_font_draws():
+    assert style.legible(UNDRAWABLE) in {"海边", "🐱海边"}
+    assert style.legible("\U000e0041") == "–"
+    assert style.legible("很" * 20) == "很" * 13 + "…"
+    assert style.legible(UNDRAWABLE) in texts(figures()["films"])
+
+
+def test_a_forest_has_each_interval_and_marks_the_first_of_ours():
+    axes = figures()["forest"].axes[0]
+    line, *rows = axes.lines
+    assert line.get_xdata() == [0.57, 0.57]
+    assert [list(row.get_xdata()) for row in rows] == [
+        pytest.approx(each) for each in ([0.52, 0.62], [0.57], [0.25, 0.35], [0.3])
+    ]
+    assert {"57.0%", "30.0%", "head", "majority"} <= set(texts(figures()["forest"]))
+
+
+def test_faithfulness_sets_every_method_beside_random_words():
+    figure = figures()["faithfulness"]
+    more, less = figure.axes
+    assert (more.lines[0].get_xdata()[0], less.lines[0].get_xdata()[0]) == (0.2, 0.5)
+    dots = [line.get_xdata()[0] for line in more.lines if line.get_marker() == "o"]
+    assert dots == [0.4, 0.8, 0.2]
+    assert {"comprehensiveness", "sufficiency", "attention", "occlusion", "random"} <= set(texts(figure))
+
+
+def test_an_aspect_nobody_speaks_of_has_no_dot():
+    figure = figures()["aspects"]
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [to_hex(dot.get_color()) for dot in dots] == [style.STAR_COLOURS[0], style.STAR_COLOURS[4]]
+    assert {"故事", "音乐", "节奏", "120 reviews", "1 review", "0 reviews", "all: 3.60"} <= set(texts(figure))
+
+
+def test_distinctive_words_of_all_stars_have_one_scale():
+    one, five = figures()["distinctive"].axes
+    assert [bar.get_width() for bar in one.patches] == [3.2, -4.0]
+    assert [to_hex(bar.get_facecolor()) for bar in one.patches] == [style.STAR_COLOURS[0], style.FAINT]
+    assert "no words" in [text.get_text() for text in five.texts]
+    assert one.get_xlim()[0] == -one.get_xlim()[1]
+
+
+def test_moving_words_go_up_in_blue_and_down_in_red():
+    figure = figures()["moving"]
+    bars = figure.axes[0].patches
+    assert [bar.get_width() for bar in bars] == [0.8, 0.5, -0.9]
+    assert [to_hex(bar.get_facecolor()) for bar in bars] == [style.STAR_COLOURS[at] for at in (4, 4, 0)]
+    assert {"+0.80", "-0.90"} <= set(texts(figure))
+
+
+def test_an_explanation_has_a_bar_for_each_word_and_method():
+    attention, occlusion = figures()["explanation"].axes
+    assert [bar.get_width() for bar in attention.patches] == [0, 1]
+    assert [bar.get_width() for bar in occlusion.patches] == [0.1, -1]
+    assert {to_hex(bar.get_facecolor()) for bar in attention.patches} == {style.ACCENT}
+    assert [label.get_text() for label in attention.get_yticklabels()] == ["太", "烂"]
+    assert attention.get_xlim()[0] == 0
+
+
+def test_a_month_without_reviews_interrupts_the_line_and_keeps_its_place():
+    stars, volume = figures()["time"].axes
+    assert [bar.get_height() for bar in volume.patches] == [4, 0, 9]
+    assert list(stars.lines[1].get_xdata()) == [0, 2], "points without neighbours are dots"
+    assert [label.get_text() for label in volume.get_xticklabels()] == ["2016-03", "2016-04", "2016-05"]
+
+
+def test_two_films_stand_back_to_back_on_one_scale():
+    left, right = figures()["films"].axes
+    assert [bar.get_width() for bar in left.patches] == [0.05, 0.1, 0.15, 0.2, 0.5]
+    assert [bar.get_width() for bar in right.patches] == [0, 0, 1, 0, 0]
+    assert left.get_xlim() == right.get_xlim()[::-1]
+    assert {"20 reviews, mean 4.00", "1 review, mean 3.00"} <= set(texts(figures()["films"]))
+
+
+def test_films_have_their_colours_and_the_others_are_faint():
+    figure = figures()["tsne_film"]
+    faint, coloured = figure.axes[0].collections
+    assert faint.get_offsets().tolist() == [[2, 0]]
+    assert [to_hex(colour) for colour in coloured.get_facecolor()] == list(style.FILM_COLOURS[:2])
+    with pytest.raises(ValueError, match="7 films to colour, and 6 colours"):
+        plots.tsne_by_film([], [], [], list("甲乙丙丁戊己庚"), "head")
+
+
+def test_new_reviews_are_numbered_on_the_map():
+    figure = plots.tsne([0.0, 1.0], [0.0, 1.0], [1, 5], "head", placed=[[0.5, 0.5], [2, 2]])
+    diamonds = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in diamonds] == [(0.5, 0.5), (2, 2)]
+    assert {"1", "2"} <= set(texts(figure))

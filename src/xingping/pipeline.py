@@ -258,7 +258,13 @@ class Pipeline:
             "prepare": ("reviews.parquet", "rejects.csv", "data_summary.json"),
             "encode": (),
             "train": (*(f"models/{task}/model.json" for task in self.settings.tasks), *tuned),
-            "evaluate": ("metrics.json", "predictions.parquet", "projection.parquet", "explanations.json"),
+            "evaluate": (
+                "metrics.json",
+                "predictions.parquet",
+                "projection.parquet",
+                "review_map.safetensors",
+                "explanations.json",
+            ),
             "report": ("report/index.html",),
         }[stage]
 

@@ -47,7 +47,7 @@ from xingping.predictor import TUNED, RatingPredictor, load_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
-from xingping.projection import project_reviews, sample_for_projection
+from xingping.projection import ReviewMap, project_reviews, sample_for_projection
 from xingping.report import find_films, write_report
 from xingping.segmentation import Segmenter
 from xingping.splits import SPLITS, UNUSED
@@ -340,7 +340,9 @@ class StageWork:
         features = self.features.take(indices)
         vectors = {"": predictor.vectors(features), "frozen_": features.means()}
         sample = self.reviews.table(indices, ["row", "split", "film", "rating"])
-        write_table(self.run.file("projection.parquet"), project_reviews(sample, vectors, seed=seed))
+        maps = {name: ReviewMap.fit(each, seed=seed) for name, each in vectors.items()}
+        write_table(self.run.file("projection.parquet"), project_reviews(sample, maps))
+        maps[""].save(self.run.path)
 
     def _validate(self) -> dict[str, Any]:
         valid, texts = self._labelled("valid"), self._encoded.texts(self.reviews.indices("valid"))

@@ -38,9 +38,8 @@ def reliability_diagram(bins: Sequence[Mapping[str, float]], title: str) -> Figu
         nothing_to_show(counts, "")
         return figure
     shares.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 2)))
-    for place, note, side in ((0.78, _("too sure"), "top"), (0.22, _("too doubtful"), "bottom")):
-        shift = -0.09 if side == "top" else 0.09
-        shares.text(place, place + shift, note, ha="center", va=side, color=MUTED, fontsize=8, rotation=0)
+    shares.text(0.98, 0.03, _("too sure"), ha="right", va="bottom", color=MUTED, fontsize=8)
+    shares.text(0.02, 0.97, _("too doubtful"), ha="left", va="top", color=MUTED, fontsize=8)
     x = [each["confidence"] for each in bins]
     shares.vlines(x, [each["low"] for each in bins], [each["high"] for each in bins], color=ACCENT, alpha=0.6)
     shares.plot(x, [each["accuracy"] for each in bins], "o", color=ACCENT, markersize=5, clip_on=False)

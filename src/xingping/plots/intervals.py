@@ -14,6 +14,7 @@ from xingping.plots.style import (
     FAINT,
     INK,
     MUTED,
+    PAPER,
     RATINGS,
     STAR_COLOURS,
     WIDTH,
@@ -158,10 +159,11 @@ def _rows(axes: Axes, rows: Sequence[tuple[str, Interval | None]], colours: Sequ
             continue
         axes.plot([interval["low"], interval["high"]], [row, row], color=colour, linewidth=1.6, alpha=0.5)
         axes.plot([interval["value"]], [row], "o", color=colour, markersize=5.5)
-        axes.annotate(
+        value = axes.annotate(
             number.format(interval["value"]), (interval["value"], row), xytext=(0, 4), textcoords="offset points",
             ha="center", va="bottom", color=colour, fontsize=7.5,
         )  # fmt: skip
+        value.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 0.3})  # keeps the lines off it
     axes.set_yticks(range(len(rows)), labels=[legible(name, LONGEST_ROW_NAME) for name, _ in rows])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.75)
