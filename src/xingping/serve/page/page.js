@@ -133,12 +133,21 @@ function showWords(explanation, says) {
   at("words").replaceChildren(...parts);
 }
 
+/** Keep a button from being pressed while what it asked for is done; return what makes it as it was, focus too. */
+function pause(button) {
+  const hadFocus = document.activeElement === button;
+  button.disabled = true;
+  return () => {
+    button.disabled = false;
+    if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
+  };
+}
+
 async function rate() {
   const text = at("text").value.trim();
   if (!text) { tell("message", (says) => says.empty); return; }
   const mine = ++asked;
-  const button = at("form").querySelector("button[type=submit]");
-  button.disabled = true;
+  const resume = pause(at("form").querySelector("button[type=submit]"));
   tell("message", (says) => says.working);
   try {
     const texts = { texts: [text] };
@@ -154,7 +163,7 @@ async function rate() {
     if (!(error instanceof Refusal)) throw error;
     if (mine === asked) tell("message", error.say);
   } finally {
-    if (mine === asked) button.disabled = false;
+    if (mine === asked) resume();
   }
 }
 
@@ -192,8 +201,7 @@ async function rateTable() {
   const pasted = at("pasted").value.trim();
   if (!file && !pasted) { tell("tableMessage", (says) => says.noTable); return; }
   const [content, name] = file ? [file, file.name] : asTable(pasted);
-  const button = at("upload").querySelector("button[type=submit]");
-  button.disabled = true;
+  const resume = pause(at("upload").querySelector("button[type=submit]"));
   at("download").hidden = true;
   films = [];
   showFilms();
@@ -219,7 +227,7 @@ async function rateTable() {
     tell("tableMessage", error.say);
   } finally {
     at("progress").hidden = true;
-    button.disabled = false;
+    resume();
   }
 }
 
