@@ -19,8 +19,8 @@ ORDER = [
     "losses", "metrics", "scoring", "ngrams", "calibration", "predictor", "neighbours", "ranks", "checkpoints",
     "schedule", "training", "unfreezing", "end_to_end", "finetuning", "tuning", "estimators", "baselines",
     "intervals", "slices", "label_noise", "behaviour", "evaluation", "comparing", "fitting", "crossvalidation",
-    "learning_curve", "explanation", "vocabulary", "projection", "fonts", "plots", "report", "table_writer", "batch",
-    "serve", "scale", "stages", "pipeline", "cli",
+    "learning_curve", "attribution", "explanation", "examples", "faithfulness", "moving_words", "vocabulary",
+    "projection", "fonts", "plots", "report", "table_writer", "batch", "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")
