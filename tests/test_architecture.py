@@ -19,10 +19,10 @@ ORDER = [
     "outputs", "heads", "losses", "metrics", "scoring", "ngrams", "calibration", "answers", "model_card",
     "predictor", "neighbours", "ranks", "checkpoints", "schedule", "training", "unfreezing", "end_to_end",
     "finetuning", "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise", "behaviour",
-    "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "explanation", "estimates",
-    "vocabulary", "contrast", "aspect_lexicon", "aspects", "periods", "typical", "film_study", "film_comparison",
-    "projection", "language", "names", "fonts", "plots", "report", "unrated", "table_writer", "batch", "serve", "scale",
-    "stages", "pipeline", "cli",
+    "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "attribution", "explanation",
+    "examples", "faithfulness", "moving_words", "estimates", "vocabulary", "contrast", "aspect_lexicon", "aspects",
+    "periods", "typical", "film_study", "film_comparison", "projection", "language", "names", "fonts", "plots",
+    "report", "unrated", "table_writer", "batch", "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

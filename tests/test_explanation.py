@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from xingping.answers import Attention, Ratings
-from xingping.explanation import choose_examples, explain_ratings, word_weights
+from xingping.examples import choose_examples
+from xingping.explanation import explain_ratings, word_weights
 from xingping.segmentation import Segmenter, Word
 
 
@@ -18,13 +19,22 @@ def test_tokens_are_merged_to_the_words_that_hold_their_characters():
     looked = attention(((0, 1), 0.2), ((1, 3), 0.4), ((3, 4), 0.2), ((4, 5), 0.2))
     merged, outside = word_weights(words, looked)
     assert [word.weight for word in merged] == pytest.approx([0.5, 0.5])
-    assert outside == pytest.approx(0.2)
+    assert outside == pytest.approx([0.2])
+    assert [word.hops for word in merged] == [pytest.approx([0.4]), pytest.approx([0.4])]
 
 
 def test_weights_are_averaged_over_hops():
     looked = Attention(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0, 1], [1, 2]]))
     merged, _ = word_weights([Word("好", 0, 1), Word("看", 1, 2)], looked)
     assert [word.weight for word in merged] == [0.5, 0.5]
+    assert [word.hops for word in merged] == [(1, 0), (0, 1)]
+
+
+def test_a_token_that_stands_for_no_character_is_outside_of_words():
+    looked = attention(((0, 0), 0.25), ((0, 1), 0.75))
+    merged, outside = word_weights([Word("好", 0, 1)], looked)
+    assert [word.weight for word in merged] == [1.0]
+    assert outside == (0.25,)
 
 
 @pytest.mark.parametrize("looked", [None, attention(), attention(((0, 1), 1.0))])
@@ -37,7 +47,7 @@ def test_nothing_to_look_at_gives_zeros_not_an_error(looked):
 def test_text_cut_off_behind_the_last_token_gets_no_weight():
     merged, outside = word_weights([Word("前", 0, 1), Word("后面", 7, 9)], attention(((0, 1), 1.0)))
     assert [word.weight for word in merged] == [1.0, 0.0]
-    assert outside == 0
+    assert outside == (0,)
 
 
 def test_explanations_carry_the_rating_and_spans_of_the_text():

@@ -33,12 +33,21 @@ def test_probabilities_are_probabilities_whatever_the_scores(output):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
+def test_traced_probabilities_are_the_same_and_have_gradients(output):
+    scores = torch.randn(50, output.n_scores, dtype=torch.float64, requires_grad=True)
+    traced = output.traced_probabilities(scores)
+    np.testing.assert_allclose(traced.detach().numpy(), output.probabilities(scores.detach().numpy()), atol=1e-12)
+    (gradient,) = torch.autograd.grad(traced[:, 4].sum(), scores)
+    assert gradient.abs().sum() > 0
+
+
 def test_a_real_number_starts_at_the_mean_and_has_no_probabilities():
     output = make_output(8, "regression", HeadSettings())
     output.start_from(RATINGS)
     scores = output(torch.zeros(1, 8)).detach().numpy()
     assert scores[0, 0] == pytest.approx(RATINGS.mean())
     assert output.probabilities(scores) is None
+    assert output.traced_probabilities(torch.from_numpy(scores)) is None
 
 
 def test_corals_thresholds_share_their_weights():

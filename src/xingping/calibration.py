@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from xingping.config import Settings
 from xingping.ratings import NUM_CLASSES, to_classes
 
-__all__ = ["Blend", "FilmMeans", "LinearBlend", "PredictionSets"]
+__all__ = ["SMALLEST", "Blend", "FilmMeans", "LinearBlend", "PredictionSets"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -1,44 +1,58 @@
-"""Which words a rating rests on: what the head looked at, and what leaving a word out does to the whole model."""
+"""Which words a rating rests on: what the head looked at, and what each word does to the whole model's answer.
+
+Three methods, side by side: attention, a word left out (occlusion), and integrated gradients. None of them credits
+words with what fell on punctuation and space: each says how much that was.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from xingping.answers import Attention, Ratings
+from xingping.attribution import Attribution, integrated_gradients, spread
 from xingping.features import StoredFeatures
 from xingping.predictor import RatingPredictor
 from xingping.segmentation import Segmenter, Word
 
 __all__ = [
+    "METHODS",
     "Explanation",
+    "Method",
     "WordWeight",
     "add_effects",
-    "choose_examples",
+    "add_gradients",
     "explain",
-    "explain_examples",
     "explain_ratings",
     "word_weights",
 ]
 
-EXAMPLE_LENGTHS = (12, 90)
-"""Characters of a review worth showing: enough to say something, short enough to read."""
+Method = Literal["attention", "occlusion", "gradients"]
 
-EXAMPLES_PER_STAR = 3
-
-FILMS_WITH_EXAMPLES = 60
-"""Films, the most reviewed first, whose highlighted reviews are kept for a case study."""
+METHODS: tuple[Method, ...] = ("attention", "occlusion", "gradients")
 
 
 @dataclass(frozen=True, slots=True)
 class WordWeight:
-    """A word, its half-open character span, its share of the attention on words, and its effect.
+    """A word and what it has of a rating.
 
-    The effect is the expected rating less that of the text without the word, in stars: head and n-grams together,
-    so it is there where a head does not attend. None where it was not asked for.
+    Attributes
+    ----------
+    word, start, end
+        The word and its half-open character span.
+    weight
+        Its share of the attention on words, averaged over the hops.
+    effect
+        The expected rating less that of the text without the word, in stars: head and n-grams together, so it is
+        there where a head does not attend. None where it was not asked for.
+    gradient
+        Its part of the expected rating less that at the baseline, in stars, by integrated gradients
+        (`xingping.attribution`). None where it was not asked for.
+    hops
+        Its share of all the attention of each hop; those of one hop sum to 1 less its `outside_hops`. Empty where a
+        head does not attend.
     """
 
     word: str
@@ -46,6 +60,8 @@ class WordWeight:
     end: int
     weight: float
     effect: float | None = None
+    gradient: float | None = None
+    hops: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,19 @@ class Explanation:
     words
         In order of the text; the weights sum to 1, or are all 0 where there was nothing to look at.
     outside
-        Share of the attention that fell on punctuation and space, and so on no word.
+        Share of the attention that fell on punctuation and space, and so on no word. A head sees neither [CLS] nor
+        [SEP] among the tokens that it attends to.
+    outside_hops
+        The same of each hop.
+    outside_effect
+        The expected rating less that of the words alone, without what is between them, in stars; None where effects
+        were not asked for.
+    outside_gradient
+        Stars that integrated gradients give to punctuation, space and a pooled [CLS] vector; None where they were not
+        asked for.
+    baseline
+        The expected rating from which integrated gradients start: `baseline`, `outside_gradient` and the words'
+        `gradient` add up to `expected`, within `attribution.COMPLETENESS`.
     """
 
     text: str
@@ -72,6 +100,10 @@ class Explanation:
     probability: float | None
     words: tuple[WordWeight, ...]
     outside: float
+    outside_hops: tuple[float, ...] = ()
+    outside_effect: float | None = None
+    outside_gradient: float | None = None
+    baseline: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as JSON takes it."""
@@ -79,7 +111,12 @@ class Explanation:
 
 
 def explain(
-    predictor: RatingPredictor, texts: Sequence[str], segmenter: Segmenter | None = None, *, effects: bool = True
+    predictor: RatingPredictor,
+    texts: Sequence[str],
+    segmenter: Segmenter | None = None,
+    *,
+    effects: bool = True,
+    gradients: bool = True,
 ) -> list[Explanation]:
     """Rate texts and say which words the head looked at, and what each word does to the rating.
 
@@ -93,27 +130,77 @@ def explain(
         By default the one with the settings of the training.
     effects
         Whether to rate each text once more without each of its words.
+    gradients
+        Whether to integrate gradients.
     """
     segmenter = segmenter or Segmenter(predictor.card.segmentation)
-    explanations = explain_ratings(predictor.clean(texts), predictor.predict(texts, attention=True), segmenter)
-    return add_effects(predictor, explanations) if effects else explanations
+    cleaned, features = predictor.clean(texts), predictor.encode(texts)
+    ratings = predictor.predict_features(features, cleaned, attention=True)
+    explanations = explain_ratings(cleaned, ratings, segmenter)
+    if effects:
+        explanations = add_effects(predictor, explanations)
+    return add_gradients(predictor, features, explanations) if gradients else explanations
 
 
 def add_effects(predictor: RatingPredictor, explanations: Sequence[Explanation]) -> list[Explanation]:
     """Return explanations with each word's effect, by leaving it out (Li et al. 2016, arXiv 1612.08220)."""
-    without = [
-        explanation.text[: word.start] + explanation.text[word.end :]
-        for explanation in explanations
-        for word in explanation.words
-    ]
-    left = iter(predictor.predict(without).expected.tolist())
+    without = [_texts_without(explanation) for explanation in explanations]
+    left = iter(predictor.predict([text for texts in without for text in texts]).expected.tolist())
     return [
-        replace(
-            explanation,
-            words=tuple(replace(word, effect=explanation.expected - next(left)) for word in explanation.words),
-        )
-        for explanation in explanations
+        _with_effects(explanation, list(islice(left, len(texts))))
+        for explanation, texts in zip(explanations, without, strict=True)
     ]
+
+
+def _texts_without(explanation: Explanation) -> list[str]:
+    """Return the text without each of its words, and the words alone, without what is between them."""
+    text, words = explanation.text, explanation.words
+    return [*(text[: word.start] + text[word.end :] for word in words), _words_alone(explanation)]
+
+
+def _with_effects(explanation: Explanation, left: Sequence[float]) -> Explanation:
+    *of_words, alone = [explanation.expected - expected for expected in left]
+    return replace(
+        explanation,
+        words=tuple(replace(word, effect=effect) for word, effect in zip(explanation.words, of_words, strict=True)),
+        outside_effect=alone if _words_alone(explanation) != explanation.text else 0.0,
+    )
+
+
+def _words_alone(explanation: Explanation) -> str:
+    covered = np.zeros(len(explanation.text), dtype=np.bool_)
+    for word in explanation.words:
+        covered[word.start : word.end] = True
+    return "".join(character for character, is_word in zip(explanation.text, covered, strict=True) if is_word)
+
+
+def add_gradients(
+    predictor: RatingPredictor, features: StoredFeatures, explanations: Sequence[Explanation]
+) -> list[Explanation]:
+    """Return explanations with integrated gradients (`attribution.integrated_gradients`).
+
+    Parameters
+    ----------
+    predictor
+        That which rated.
+    features
+        Of the explained texts, in their order.
+    explanations
+        Without gradients.
+    """
+    texts = [explanation.text for explanation in explanations]
+    found = integrated_gradients(predictor, features, texts)
+    return [_with_gradients(*pair) for pair in zip(explanations, found, strict=True)]
+
+
+def _with_gradients(explanation: Explanation, found: Attribution) -> Explanation:
+    of_words = [float(found.at_character[word.start : word.end].sum()) for word in explanation.words]
+    return replace(
+        explanation,
+        words=tuple(replace(word, gradient=part) for word, part in zip(explanation.words, of_words, strict=True)),
+        outside_gradient=found.total - sum(of_words),
+        baseline=found.baseline,
+    )
 
 
 def explain_ratings(texts: Sequence[str], ratings: Ratings, segmenter: Segmenter) -> list[Explanation]:
@@ -135,13 +222,21 @@ def explain_ratings(texts: Sequence[str], ratings: Ratings, segmenter: Segmenter
         rating = int(ratings.rating[index])
         probability = None if ratings.probabilities is None else float(ratings.probabilities[index, rating - 1])
         explanations.append(
-            Explanation(text, rating, float(ratings.expected[index]), probability, tuple(words), outside)
+            Explanation(
+                text,
+                rating,
+                float(ratings.expected[index]),
+                probability,
+                tuple(words),
+                float(np.mean(outside or 0)),
+                outside,
+            )
         )
     return explanations
 
 
-def word_weights(words: Sequence[Word], attention: Attention | None) -> tuple[list[WordWeight], float]:
-    """Merge attention on tokens, averaged over the hops, to words.
+def word_weights(words: Sequence[Word], attention: Attention | None) -> tuple[list[WordWeight], tuple[float, ...]]:
+    """Merge attention on tokens to words, hop by hop and averaged over the hops.
 
     A token's weight goes to its characters in equal parts, and a word gets what its characters have.
 
@@ -149,121 +244,19 @@ def word_weights(words: Sequence[Word], attention: Attention | None) -> tuple[li
     -------
     list of WordWeight
         Weights sum to 1 over the words.
-    float
-        Share that fell on no word.
+    tuple of float
+        Share of each hop that fell on no word; empty where there was nothing to look at.
     """
-    length = max(
-        [word.end for word in words] + ([] if attention is None else attention.spans[:, 1].tolist()), default=0
-    )
-    at_character = np.zeros(length)
-    if attention is not None and attention.weights.size:
-        for (start, end), weight in zip(attention.spans, attention.weights.mean(axis=0), strict=True):
-            if end > start:
-                at_character[start:end] += weight / (end - start)
-    cumulative = np.concatenate([[0.0], at_character.cumsum()])
-    raw = np.array([cumulative[word.end] - cumulative[word.start] for word in words])
-    on_words, total = raw.sum(), at_character.sum()
-    scale = 1 / on_words if on_words > 0 else 0.0
+    if attention is None or not attention.weights.size:
+        return [WordWeight(word.text, word.start, word.end, 0.0) for word in words], ()
+    length = max([0, *(word.end for word in words), *attention.spans[:, 1].tolist()])
+    hops = np.stack([spread(attention.spans, weights, length) for weights in attention.weights])  # (hops, characters)
+    raw = np.array([hops[:, word.start : word.end].sum(axis=1) for word in words]).reshape(len(words), len(hops))
+    raw /= attention.weights.sum(axis=1)  # 1, but for rounding
+    share = raw.mean(axis=1)
+    scale = 1 / share.sum() if share.sum() > 0 else 0.0
     merged = [
-        WordWeight(word.text, word.start, word.end, float(weight * scale))
-        for word, weight in zip(words, raw, strict=True)
+        WordWeight(word.text, word.start, word.end, float(weight * scale), hops=tuple(of_hops.tolist()))
+        for word, weight, of_hops in zip(words, share, raw, strict=True)
     ]
-    return merged, float(1 - on_words / total) if total > 0 else 0.0
-
-
-def explain_examples(
-    predictor: RatingPredictor, test: pa.Table, features: StoredFeatures, segmenter: Segmenter
-) -> dict[str, Any]:
-    """Explain well-chosen reviews of the test split, overall and of each film.
-
-    Parameters
-    ----------
-    predictor
-        Rates and attends.
-    test
-        The test reviews, with `row, text, film, rating`.
-    features
-        Of the same reviews.
-    segmenter
-        Finds the words.
-
-    Returns
-    -------
-    dict
-        The content of `explanations.json`: `{"overall": [entry], "films": {film: [entry]}}`, where an entry has
-        `row, text, film, rating, predicted, probability, words`.
-    """
-    ratings = predictor.predict_features(features, test["text"].to_pylist())
-    if ratings.probabilities is None:
-        confidence = -np.abs(ratings.expected - ratings.rating)
-    else:
-        confidence = ratings.probabilities.max(axis=1)
-    true = np.asarray(test["rating"].to_numpy(), dtype=np.int64)
-    reviews = test.select(["row", "text", "film", "rating"]).to_pylist()
-    groups = {"": np.arange(len(reviews))} | _rows_of_films(test)
-    chosen = {}
-    for name, rows in groups.items():
-        texts = [reviews[row]["text"] for row in rows]
-        picked = choose_examples(texts, true[rows], ratings.rating[rows], confidence[rows], per_star=EXAMPLES_PER_STAR)
-        chosen[name] = rows[picked].tolist()
-    wanted = sorted({row for rows in chosen.values() for row in rows})
-    texts = [reviews[row]["text"] for row in wanted]
-    looked = predictor.predict_features(features.take(wanted), texts, attention=True)
-    explanations = add_effects(predictor, explain_ratings(texts, looked, segmenter))
-    entries = {
-        row: {
-            **reviews[row],
-            "predicted": explanation.rating,
-            "probability": explanation.probability,
-            "words": explanation.to_dict()["words"],
-        }
-        for row, explanation in zip(wanted, explanations, strict=True)
-    }
-    shown = {name: [entries[row] for row in rows] for name, rows in chosen.items()}
-    return {"overall": shown.pop(""), "films": shown}
-
-
-def _rows_of_films(test: pa.Table) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each of the most reviewed films."""
-    film = np.asarray(test["film"].to_pylist(), dtype=str)
-    names, counts = np.unique(film[film != ""], return_counts=True)
-    most = names[np.lexsort((names, -counts))][:FILMS_WITH_EXAMPLES]
-    return {str(name): np.flatnonzero(film == name) for name in most}
-
-
-def choose_examples(
-    texts: Sequence[str],
-    true: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    confidence: NDArray[np.float64],
-    *,
-    per_star: int,
-) -> list[int]:
-    """Choose reviews to show, for each star from 5 down to 1.
-
-    Of each star: the surest right answers of readable length, and last the surest wrong one, since a report
-    that shows only successes misleads.
-
-    Parameters
-    ----------
-    texts, true, predicted
-        The reviews, (n,) each.
-    confidence
-        (n,) higher is surer.
-    per_star
-        Reviews of each star at most, the wrong one among them.
-    """
-    lengths = np.array([len(text) for text in texts])
-    readable = (lengths >= EXAMPLE_LENGTHS[0]) & (lengths <= EXAMPLE_LENGTHS[1])
-    chosen: list[int] = []
-    for star in (5, 4, 3, 2, 1):
-        order = np.lexsort((lengths, -confidence))
-        of_star = [i for i in order if true[i] == star and readable[i]] or [i for i in order if true[i] == star]
-        right = [i for i in of_star if predicted[i] == star]
-        wrong = [i for i in of_star if predicted[i] != star][:1]
-        seen: set[str] = set()
-        for index in right[: max(0, per_star - len(wrong))] + wrong:
-            if texts[index] not in seen:
-                seen.add(texts[index])
-                chosen.append(int(index))
-    return chosen
+    return merged, tuple((1 - raw.sum(axis=0)).clip(0, 1).tolist())

@@ -5,14 +5,17 @@ head on frozen features, and both together are better than either (`xingping.cal
 order of things beyond its n-grams.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -22,7 +25,7 @@ from xingping.errors import RunDirectoryError
 from xingping.ratings import NUM_CLASSES, to_classes
 from xingping.segmentation import Segmenter
 
-__all__ = ["MOST_REVIEWS", "NgramModel"]
+__all__ = ["MOST_REVIEWS", "NgramModel", "NgramShares"]
 
 BUCKETS = 2**21
 """Columns that the n-grams of each kind are hashed to; the full Douban file fills about half of them."""
@@ -38,7 +41,24 @@ TOGETHER = 8192
 MOST_REVIEWS = 400_000
 """Training reviews that the model sees; beyond, its matrix outgrows the memory of a laptop."""
 
+SPACES = re.compile(r"\s\s+")
+"""White space that counts as one character (scikit-learn's `HashingVectorizer`)."""
+
 Probabilities = NDArray[np.float64]
+Span = tuple[int, int]
+Ngram = tuple[str, tuple[Span, ...]]
+
+
+class NgramShares(NamedTuple):
+    """What each n-gram of some texts adds to the scores of the stars, before the softmax.
+
+    A column's part goes in equal shares to its occurrences, and an occurrence's to the characters it covers: one of
+    several words has a piece for each of them, and none for what lies between.
+    """
+
+    text: NDArray[np.int64]  # (pieces,) number of the text
+    spans: NDArray[np.int64]  # (pieces, 2) half-open, in characters of the text
+    scores: NDArray[np.float64]  # (pieces, 5)
 
 
 class NgramModel:
@@ -110,6 +130,44 @@ class NgramModel:
         probabilities: Probabilities = shifted / shifted.sum(axis=1, keepdims=True)
         return probabilities
 
+    @property
+    def bias(self) -> NDArray[np.float64]:
+        """Scores of the stars where a text has no known n-gram, (5,); -inf for a star that training never saw."""
+        bias: NDArray[np.float64] = self._weights[-1].astype(np.float64)
+        return bias
+
+    def shares(self, texts: Sequence[str]) -> NgramShares:
+        """Return which n-grams make the scores; with `bias` they add up to them."""
+        counts = _count(texts, self.settings, self._segmenter)[:, self._columns]
+        each = _tfidf(counts, self._idf)
+        each.data /= counts.data
+        found = [(number, *ngram) for number, ngrams in enumerate(self._ngrams(texts)) for ngram in ngrams]
+        text = np.array([number for number, *_ in found], dtype=np.int64)
+        columns = _hashed([(kind, ngram) for _, kind, (ngram, _) in found])
+        place = np.searchsorted(self._columns, columns)
+        known = np.append(self._columns, -1)[place] == columns
+        covered = [spans for (*_, (_, spans)), kept in zip(found, known, strict=True) if kept]
+        text, place = text[known], place[known]
+        if not covered:
+            return NgramShares(text, np.zeros((0, 2), dtype=np.int64), np.zeros((0, NUM_CLASSES)))
+        owner = np.repeat(np.arange(len(covered)), [len(spans) for spans in covered])
+        spans = np.array([span for spans in covered for span in spans], dtype=np.int64).reshape(-1, 2)
+        lengths = (spans[:, 1] - spans[:, 0]).astype(np.float64)
+        lengths /= np.bincount(owner, weights=lengths, minlength=len(covered))[owner]
+        values = np.asarray(each[text, place], dtype=np.float64).reshape(-1)
+        scores = (lengths * values[owner])[:, None] * self._weights[place[owner]]
+        return NgramShares(text[owner], spans, scores)
+
+    def _ngrams(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Ngram]]]:
+        """Yield the n-grams of each text, each with the number of its kind, as `_count` counts them."""
+        settings = self.settings
+        for text in texts:
+            found = [(0, ngram) for ngram in _character_ngrams(text, settings.characters)]
+            if settings.words:
+                words = [(word.text, (word.start, word.end)) for word in self._segmenter.spans(text)]
+                found += [(int(settings.characters > 0), ngram) for ngram in _word_ngrams(words, settings.words)]
+            yield found
+
     def save(self, path: Path) -> None:
         """Write the weights, as a safetensors file."""
         with atomic_path(path) as temporary:
@@ -155,3 +213,48 @@ def _tfidf(counts: sp.csr_matrix, idf: NDArray[np.float32]) -> sp.csr_matrix:
 
 def _row_numbers(rows: sp.csr_matrix) -> NDArray[np.intp]:
     return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+
+
+def _character_ngrams(text: str, longest: int) -> Iterator[Ngram]:
+    """Yield the n-grams of characters, in lower case and with white space as one, and where each is in the text."""
+    lowered = text.lower()
+    origin = np.repeat(np.arange(len(text)), [len(character.lower()) for character in text])
+    kept: list[str] = []
+    first: list[int] = []  # where each kept character begins and ends in the text
+    last: list[int] = []
+    at = 0
+    for space in [*SPACES.finditer(lowered), None]:
+        end = len(lowered) if space is None else space.start()
+        kept += lowered[at:end]
+        first += origin[at:end].tolist()
+        last += origin[at:end].tolist()
+        if space is not None:
+            at = space.end()
+            kept.append(" ")
+            first.append(int(origin[end]))
+            last.append(int(origin[at - 1]))
+    for length in range(1, longest + 1):
+        for start in range(len(kept) - length + 1):
+            stop = start + length - 1
+            yield "".join(kept[start : stop + 1]), ((first[start], last[stop] + 1),)
+
+
+def _word_ngrams(words: Sequence[tuple[str, Span]], longest: int) -> Iterator[Ngram]:
+    """Yield the n-grams of words, in lower case, and where their words are in the text."""
+    tokens = [
+        (token.group(), (start + token.start(), min(end, start + token.end())))
+        for word, (start, end) in words
+        for token in re.finditer(r"\S+", word.lower())
+    ]
+    for length in range(1, longest + 1):
+        for start in range(len(tokens) - length + 1):
+            some = tokens[start : start + length]
+            yield " ".join(token for token, _ in some), tuple(span for _, span in some)
+
+
+def _hashed(ngrams: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
+    """Return the column of each n-gram, given with the number of its kind."""
+    distinct = {ngram: number for number, ngram in enumerate(dict.fromkeys(ngram for _, ngram in ngrams))}
+    hasher = FeatureHasher(BUCKETS, input_type="string", alternate_sign=False)
+    buckets = hasher.transform([[ngram] for ngram in distinct]).indices.astype(np.int64) if distinct else []
+    return np.array([kind * BUCKETS + buckets[distinct[ngram]] for kind, ngram in ngrams], dtype=np.int64)

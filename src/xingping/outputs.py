@@ -36,6 +36,9 @@ class Output(Protocol):
     def probabilities(self, scores: NDArray[np.float32]) -> Probabilities | None:
         """Return probabilities of the stars, (n, 5), rows sum to 1; None where the output gives none."""
 
+    def traced_probabilities(self, scores: Tensor) -> Tensor | None:
+        """Return the same of a tensor of scores, (n, n_scores), so that gradients go through."""
+
 
 class ClassOutput(nn.Linear):
     """Five logits, one a star."""
@@ -57,6 +60,10 @@ class ClassOutput(nn.Linear):
         normalised: Probabilities = shifted / shifted.sum(axis=1, keepdims=True)
         return normalised
 
+    def traced_probabilities(self, scores: Tensor) -> Tensor:
+        """Return the softmax, (n, 5), of logits, (n, 5)."""
+        return torch.softmax(scores, dim=1)
+
 
 class RealOutput(nn.Linear):
     """The rating as a real number, in stars."""
@@ -73,6 +80,10 @@ class RealOutput(nn.Linear):
         self.bias.fill_(float(ratings.mean()))
 
     def probabilities(self, scores: NDArray[np.float32]) -> None:  # noqa: ARG002 - one signature for all
+        """Give none."""
+        return
+
+    def traced_probabilities(self, scores: Tensor) -> None:  # noqa: ARG002 - one signature for all
         """Give none."""
         return
 
@@ -108,6 +119,10 @@ class CoralOutput(nn.Module):
         """Return probabilities of the stars, (n, 5)."""
         return _between(np.minimum.accumulate(_sigmoid(scores), axis=1))
 
+    def traced_probabilities(self, scores: Tensor) -> Tensor:
+        """Return probabilities of the stars, (n, 5)."""
+        return _traced_between(torch.cummin(torch.sigmoid(scores), dim=1).values)
+
 
 class CornOutput(nn.Linear):
     """Four logits of P(rating > k | rating > k - 1), k = 1..4.
@@ -132,6 +147,10 @@ class CornOutput(nn.Linear):
     def probabilities(self, scores: NDArray[np.float32]) -> Probabilities:
         """Return probabilities of the stars, (n, 5)."""
         return _between(_sigmoid(scores).cumprod(axis=1))
+
+    def traced_probabilities(self, scores: Tensor) -> Tensor:
+        """Return probabilities of the stars, (n, 5)."""
+        return _traced_between(torch.sigmoid(scores).cumprod(dim=1))
 
 
 def make_output(dim: int, task: Task, settings: HeadSettings) -> ClassOutput | RealOutput | CoralOutput | CornOutput:
@@ -158,4 +177,9 @@ def _sigmoid(scores: NDArray[np.float32]) -> Probabilities:
 def _between(above: Probabilities) -> Probabilities:
     """Turn P(rating > k), (n, 4) and falling with k, into P(rating = k), (n, 5)."""
     ends = np.pad(above, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
+    return ends[:, :-1] - ends[:, 1:]
+
+
+def _traced_between(above: Tensor) -> Tensor:
+    ends = torch.cat([torch.ones_like(above[:, :1]), above, torch.zeros_like(above[:, :1])], dim=1)
     return ends[:, :-1] - ends[:, 1:]

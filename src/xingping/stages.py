@@ -32,13 +32,15 @@ from xingping.evaluation import (
     measure_doubt,
     predictions_table,
 )
-from xingping.explanation import explain_examples
+from xingping.examples import explain_examples
+from xingping.faithfulness import measure_faithfulness
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
 from xingping.fitting import EncodedReviews, fit_ngrams
 from xingping.label_noise import equal_text_ceiling, suspect_labels
 from xingping.language import speaking
 from xingping.learning_curve import trace_learning_curve
+from xingping.moving_words import find_moving_words
 from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
 from xingping.neighbours import Neighbours
 from xingping.ngrams import NgramModel
@@ -281,6 +283,7 @@ class StageWork:
         first = predictors[self.settings.tasks[0]]
         believed = next((each.probabilities for each in ratings.values() if each.probabilities is not None), None)
         suspects = None if believed is None else suspect_labels(believed, true)
+        segmenter = Segmenter(self.settings.segmentation, extra_words=sorted(set(films)))
         write_json(
             self.run.file("metrics.json"),
             {
@@ -299,6 +302,7 @@ class StageWork:
                     task: evaluate_film_means(films, true, ratings[task].expected, each.film_means)
                     for task, each in predictors.items()
                 },
+                **self._explanations(first, features, texts, segmenter),
             },
         )
         predictions = predictions_table(test, models, baselines)
@@ -308,11 +312,20 @@ class StageWork:
             predictions = predictions.append_column("suspect_rank", pa.array(rank, mask=rank == 0))
         write_table(self.run.file("predictions.parquet"), predictions)
         self.progress.say("evaluate: highlighted words")
-        predictor = self._predictor(self.settings.tasks[0])
-        segmenter = Segmenter(self.settings.segmentation, extra_words=sorted(set(films)))
-        write_json(self.run.file("explanations.json"), explain_examples(predictor, test, features, segmenter))
+        write_json(self.run.file("explanations.json"), explain_examples(first, test, features, segmenter))
         self.progress.say("evaluate: t-SNE")
-        self._project(predictor)
+        self._project(first)
+
+    def _explanations(
+        self, predictor: RatingPredictor, features: StoredFeatures, texts: list[str], segmenter: Segmenter
+    ) -> dict[str, Any]:
+        """Return how far explanations can be trusted, and which words they say move ratings most."""
+        self.progress.say("evaluate: explanations, and whether they are true")
+        seed = self.settings.seed
+        return {
+            "faithfulness": measure_faithfulness(predictor, texts, segmenter, seed=seed),
+            "moving_words": find_moving_words(predictor, features, texts, segmenter, seed=seed),
+        }
 
     def _baselines(self) -> tuple[dict[str, Answers], dict[str, int]]:
         """Let the baselines rate the test split, and say on how many of the training reviews they were trained."""

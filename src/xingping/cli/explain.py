@@ -1,16 +1,17 @@
 """`xingping explain`: the words that a rating rests on, in the terminal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from xingping.cli.options import Run
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
-    from xingping.explanation import Explanation
+    from xingping.explanation import Explanation, WordWeight
 
 __all__ = ["command"]
 
@@ -18,8 +19,19 @@ Texts = Annotated[list[str], typer.Argument(metavar="TEXT...", help="Reviews.")]
 TaskOption = Annotated[
     str | None, typer.Option("--task", help="classification or regression; the first trained one without it.")
 ]
+MethodOption = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        help="attention (where the head looked), occlusion (each word left out), gradients (integrated along the way "
+        "from an average text), or all.",
+    ),
+]
+HopsOption = Annotated[bool, typer.Option("--hops", help="Show where each attention hop looked.")]
 
+ALL = "all"
 TOP_WORDS = 10
+HOP_WORDS = 5
 BAR_WIDTH = 30
 
 
@@ -27,26 +39,31 @@ def command(
     run: Run,
     texts: Texts,
     task: TaskOption = None,
+    method: MethodOption = ALL,
+    hops: HopsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line a review.")] = False,
 ) -> None:
     """Rate reviews and show which words the model looked at, and by how many stars each word moves the rating."""
     import json
 
     from xingping.cli.predict import parse_task
-    from xingping.explanation import explain
+    from xingping.explanation import METHODS, Method, explain
     from xingping.predictor import RatingPredictor
 
-    explanations = explain(RatingPredictor.load(run, task=parse_task(task)), texts)
+    if method not in (*get_args(Method), ALL):
+        raise typer.BadParameter(f"--method {method}: choose from {', '.join(METHODS)}, {ALL}")
+    shown = METHODS if method == ALL else (method,)
+    predictor = RatingPredictor.load(run, task=parse_task(task))
+    explanations = explain(predictor, texts, effects="occlusion" in shown, gradients="gradients" in shown)
     if as_json:
         for explanation in explanations:
             print(json.dumps(explanation.to_dict(), ensure_ascii=False))
         return
-    _show(explanations)
+    _show(explanations, shown, hops=hops)
 
 
-def _show(explanations: "Sequence[Explanation]") -> None:
+def _show(explanations: "Sequence[Explanation]", methods: Sequence[str], *, hops: bool) -> None:
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(highlight=False)
     for explanation in explanations:
@@ -54,15 +71,58 @@ def _show(explanations: "Sequence[Explanation]") -> None:
         sure = "" if explanation.probability is None else f", probability {explanation.probability:.2f}"
         console.print(f"{stars}  {explanation.rating} (expected {explanation.expected:.2f}{sure})")
         console.print(_highlighted(explanation), soft_wrap=True)
-        top = sorted(explanation.words, key=lambda word: (-word.weight, -abs(word.effect or 0)))[:TOP_WORDS]
-        most = max((word.weight for word in top), default=0.0)
-        console.print("  effect  attention" if most > 0 else "  effect  (this model has no attention on words to show)")
-        for word in top:
-            bar = "█" * max(1, round(BAR_WIDTH * word.weight / most)) if most > 0 else ""
-            console.print(Text(f"  {word.effect or 0:+6.2f}  {word.weight:9.3f}  {bar}  {word.word}"))
-        if explanation.outside >= 0.005:
-            console.print(f"  {explanation.outside:.0%} of the attention fell on punctuation and is left out above")
+        _show_words(console, explanation, methods)
+        if hops:
+            _show_hops(console, explanation)
         console.print()
+
+
+def _show_words(console: "Console", explanation: "Explanation", methods: Sequence[str]) -> None:
+    """Print the strongest words by the methods, with a bar of the first of them, and what fell on no word."""
+    from rich.text import Text
+
+    attends = bool(explanation.outside_hops)
+    columns = [method for method in methods if method != "attention" or attends]
+    if "attention" in methods and not attends:
+        console.print("  (this model has no attention on words to show)")
+    if not columns:
+        return
+    console.print(Text("".join(f"{method:>11}" for method in columns)))
+    top = sorted(explanation.words, key=lambda word: [-abs(_value(word, method)) for method in columns])[:TOP_WORDS]
+    most = max((abs(_value(word, columns[0])) for word in top), default=0.0)
+    for word in top:
+        cells = "".join(f"{_shown(_value(word, method), method):>11}" for method in columns)
+        filled = max(1, round(BAR_WIDTH * abs(_value(word, columns[0])) / most)) if most > 0 else 0
+        console.print(Text(f"{cells}  {'█' * filled:{BAR_WIDTH}}  {word.word}"), soft_wrap=True)
+    outside = {
+        "attention": explanation.outside,
+        "occlusion": explanation.outside_effect or 0.0,
+        "gradients": explanation.outside_gradient or 0.0,
+    }
+    cells = "".join(f"{_shown(outside[method], method):>11}" for method in columns)
+    console.print(Text(f"{cells}  on punctuation, space and [CLS]: no word's"), soft_wrap=True)
+    if explanation.baseline is not None:
+        console.print(
+            f"  gradients start from {explanation.baseline:.2f} stars, those of an average text", soft_wrap=True
+        )
+
+
+def _value(word: "WordWeight", method: str) -> float:
+    return {"attention": word.weight, "occlusion": word.effect or 0.0, "gradients": word.gradient or 0.0}[method]
+
+
+def _shown(value: float, method: str) -> str:
+    """Return a share as it is, and stars with a sign."""
+    return f"{value:.3f}" if method == "attention" else f"{value:+.2f}"
+
+
+def _show_hops(console: "Console", explanation: "Explanation") -> None:
+    from rich.text import Text
+
+    for hop, outside in enumerate(explanation.outside_hops):
+        words = sorted(explanation.words, key=lambda word, hop=hop: -word.hops[hop])[:HOP_WORDS]  # type: ignore[misc]
+        looked = "  ".join(f"{word.word} {word.hops[hop]:.0%}" for word in words)
+        console.print(Text(f"  hop {hop + 1}: {looked}  (no word {outside:.0%})"), soft_wrap=True)
 
 
 def _highlighted(explanation: "Explanation") -> "Text":

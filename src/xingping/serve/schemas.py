@@ -54,6 +54,8 @@ class WordEffect(_Body):
     end: int
     weight: float = Field(description="Its share of the attention on words.")
     effect: float | None = Field(description="The expected rating less that without the word, in stars.")
+    gradient: float | None = Field(description="Its part of the expected rating by integrated gradients, in stars.")
+    hops: list[float] = Field(description="Its share of all the attention of each hop.")
 
 
 class ExplainedText(_Body):
@@ -65,6 +67,10 @@ class ExplainedText(_Body):
     probability: float | None = Field(description="Of the rating.")
     words: list[WordEffect]
     outside: float = Field(description="Share of the attention that fell on no word.")
+    outside_hops: list[float] = Field(description="The same of each hop.")
+    outside_effect: float | None = Field(description="The expected rating less that of the words alone, in stars.")
+    outside_gradient: float | None = Field(description="Stars that integrated gradients give to no word.")
+    baseline: float | None = Field(description="The expected rating from which integrated gradients start.")
 
 
 class Explanations(_Body):
