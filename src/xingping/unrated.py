@@ -11,7 +11,7 @@ from xingping.errors import InputError
 from xingping.film_study import FilmReviews
 from xingping.language import _, join_sentences, speaking
 from xingping.predictor import RatingPredictor
-from xingping.progress import Progress
+from xingping.progress import Progress, Silent
 from xingping.report import find_films, write_study
 from xingping.reviews import Reviews, read_reviews
 from xingping.segmentation import Segmenter, load_stopwords
@@ -56,7 +56,7 @@ def report_file(
     RunDirectoryError
         The run has no model.
     """
-    progress = progress or Progress()
+    progress = progress or Silent()
     predictor = RatingPredictor.load(run)
     reviews = read_reviews(source, columns, predictor.card.cleaning, require_rating=False)
     film, where = _film(reviews, movie, source)
