@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from xingping.aspect_lexicon import ASPECTS, DEGREES, FAINT_VERDICTS, NEGATIONS, PASSED_OVER, VERDICTS
+from xingping.aspect_lexicon import ASPECTS, DEGREES, FAINT_VERDICTS, NEGATIONS, PASSED_OVER, STRONG_DEGREES, VERDICTS
 from xingping.estimates import Estimate, difference_estimate, mean_estimate, star_deviation
 from xingping.script import to_simplified
 from xingping.segmentation import Segmenter
 
 __all__ = ["AspectReport", "AspectWord", "ExampleClause", "Mention", "clauses", "find_mentions", "report_aspects"]
 
-CLAUSE_END = re.compile(r"(?:[，。！？；：…～\n\r!?;~,]|\.(?!\d)|:(?!\d)|——|(?<![A-Za-z\d])[ \t\u3000]|[ \t\u3000](?![A-Za-z\d]))+")
+CLAUSE_END = re.compile(
+    r"(?:[，。！？；：…～\n\r!?;~,]|[.:](?!\d)|——|(?<![A-Za-z\d])[ \t\u3000]|[ \t\u3000](?![A-Za-z\d]))+"
+)
 """Ends a clause; 、 joins the parts of one, the point of 8.5 and the spaces of English do not end it."""
 
 JOINING = re.compile(r"[、和与跟及以的/&+]*")
@@ -26,7 +28,7 @@ CLAUSES_READ = 60_000
 
 VERDICTS_SHOWN = 12
 
-EXAMPLE_LENGTHS = (5, 45)
+EXAMPLE_LENGTHS = (4, 45)
 """Characters of a clause worth showing."""
 
 EXAMPLES = 3
@@ -180,7 +182,7 @@ def report_aspects(
         reports.append(AspectReport(
             key, aspect.name, n, share, mean_estimate(mean, deviation, n), deviation, _difference(values, where),
             float((stars >= 4).mean()), float((stars <= 2).mean()), words,
-            *(_examples(texts, side, ratings, numbers, found, words) for side in (ratings >= 4, ratings <= 2)),
+            *(_examples(texts, side, ratings, numbers, found) for side in (ratings >= 4, ratings <= 2)),
         ))  # fmt: skip
     return reports
 
@@ -263,42 +265,46 @@ def _groups(mention: Mention, clause: str) -> list[tuple[int, set[str]]]:
 
 def _verdicts(clause: str, mention: Mention, segmenter: Segmenter) -> Iterator[tuple[int, str]]:
     """Yield where each verdict stands in a simplified clause, and the verdict, with a negation before it."""
-    named = [(start - mention.start, end - mention.start) for start, end, _ in mention.spans]
-    words = segmenter.spans(clause)
-    negation, degree = "", False
-    done = 0
-    for at, word in enumerate(words):
-        core, strong = _without_degree(word.text)
-        behind = words[at + 1].text if at + 1 < len(words) else ""
-        span = next((span for span in named if span[0] < word.end and word.start < span[1]), None)
-        if span and clause[slice(*span)] in VERDICTS_THAT_NAME:
-            if span[1] > done:  # once, though it may be several words to jieba
-                yield span[0], negation + clause[slice(*span)]
-                done = span[1]
-            negation, degree = "", False
-        elif core in NEGATIONS:
-            negation, degree = NEGATIONS[core], False
-        elif word.text in DEGREES and (word.text not in VERDICTS or behind in VERDICTS):
-            degree = True
-        elif not span and _is_verdict(core, degree=degree or strong):
-            yield word.start, negation + core
-            negation, degree = "", False
-        elif word.text not in PASSED_OVER:
-            negation, degree = "", False
+    words = _cut(clause, mention, segmenter)
+    negation, degree = "", ""
+    for at, (place, word, is_name) in enumerate(words):
+        core, within = (word, "") if is_name else _without_degree(word)
+        behind = words[at + 1][1] if at + 1 < len(words) else ""
+        if core in NEGATIONS:
+            negation, degree = NEGATIONS[core], ""
+        elif word in DEGREES and (word not in VERDICTS or behind in VERDICTS):
+            degree = word
+        elif core in VERDICTS_THAT_NAME if is_name else _is_verdict(core, degree or within):
+            yield place, negation + core
+            negation, degree = "", ""
+        elif word not in PASSED_OVER:
+            negation, degree = "", ""
 
 
-def _without_degree(word: str) -> tuple[str, bool]:
-    """Split 太慢, which is one word to jieba, into the verdict and whether there was a degree."""
+def _cut(clause: str, mention: Mention, segmenter: Segmenter) -> list[tuple[int, str, bool]]:
+    """Return where each word stands, the word, and whether it names an aspect; those are never cut nor joined."""
+    words: list[tuple[int, str, bool]] = []
+    last = 0
+    for start, end in [*((a - mention.start, b - mention.start) for a, b, _ in mention.spans), (len(clause),) * 2]:
+        words += [(last + word.start, word.text, False) for word in segmenter.spans(clause[last:start])]
+        if end > start:
+            words.append((start, clause[start:end], True))
+        last = end
+    return words
+
+
+def _without_degree(word: str) -> tuple[str, str]:
+    """Split 很棒, which is one word to jieba, into the verdict and the word of degree."""
     core = word[1:]
     if word not in VERDICTS and word[0] in DEGREES and (core in VERDICTS or core in FAINT_VERDICTS):
-        return core, True
-    return word, False
+        return core, word[0]
+    return word, ""
 
 
-def _is_verdict(word: str, *, degree: bool) -> bool:
-    if word in VERDICTS:
+def _is_verdict(word: str, degree: str) -> bool:
+    if word in VERDICTS or (degree and word in FAINT_VERDICTS):
         return True
-    return degree and (word in FAINT_VERDICTS or (len(word) > 1 and word not in PASSED_OVER))
+    return degree in STRONG_DEGREES and len(word) > 1 and word not in PASSED_OVER
 
 
 def _top_words(found: dict[str, list[Mention]], values: NDArray[np.float64]) -> tuple[AspectWord, ...]:
@@ -313,12 +319,13 @@ def _examples(
     ratings: NDArray[np.int64],
     rows: NDArray[np.int64],
     found: dict[str, list[Mention]],
-    words: Sequence[AspectWord],
 ) -> tuple[ExampleClause, ...]:
-    """Choose clauses of one side for the verdicts that are most frequent on it, each with another one."""
-    counts = {word.word: sum(bool(side[mention.review]) for mention in found[word.word]) for word in words}
+    """Choose clauses of one side for the verdicts that are most telling of it, each with another one."""
     shown: dict[str, ExampleClause] = {}
-    for word in sorted(counts, key=lambda word: (-counts[word], word)):
+    usual = float(side.mean())
+    # How many more reviews of the side use a verdict than if it had nothing to do with the side.
+    excess = {word: sum(float(side[mention.review]) - usual for mention in of) for word, of in found.items()}
+    for word in sorted(excess, key=lambda word: (-round(excess[word], 6), word)):
         for mention in found[word] if len(shown) < EXAMPLES else ():
             at, text = mention.review, texts[mention.review][mention.start : mention.end].strip()
             if side[at] and text not in shown and EXAMPLE_LENGTHS[0] <= len(text) <= EXAMPLE_LENGTHS[1]:

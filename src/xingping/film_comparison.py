@@ -128,9 +128,7 @@ def _difference(one: FilmStudy | AspectReport, other: FilmStudy | AspectReport) 
     )
 
 
-def _reviews_with(
-    words: Sequence[Sequence[str]], stopwords: Set[str], films: tuple[str, str]
-) -> Mapping[str, int]:
+def _reviews_with(words: Sequence[Sequence[str]], stopwords: Set[str], films: tuple[str, str]) -> Mapping[str, int]:
     """Count the reviews that use each telling word."""
     counts: dict[str, int] = {}
     for document in words:

@@ -27,12 +27,11 @@ TFIDF_WORDS = 30
 FREQUENT_WORDS = 15
 DISTINCTIVE_WORDS = 20
 CLOUD_WORDS = 150
-SIDE_WORDS = 80
 TYPICAL_REVIEWS = 3
 LISTED_REVIEWS = 8
 
-LEAST_Z_OF_CLOUDS = 1.0
-"""Clouds also show words that might be there by chance, small: a word is as large as its z-score."""
+SIDES: dict[str, Any] = {"top": 80, "least_z": 0.5, "least_count": 2}
+"""Clouds of praise and blame also hold words that might be there by chance; the z-score says how large to show them."""
 
 SHOWN_CHARACTERS = 600
 """Of a longer review the beginning is shown."""
@@ -170,7 +169,8 @@ class FilmStudy:
     cloud
         The most frequent words.
     praise, blame
-        Words that set the reviews of 4 and 5 stars apart from those of 1 and 2, and the other way round.
+        Words that the reviews of 4 and 5 stars use more than those of 1 and 2, and the other way round, without
+        those of the film's name; where the z-score is below 1.96, it may well be chance.
     aspects
         Story, acting, picture, music and pace.
     typical
@@ -230,12 +230,10 @@ def study_film(reviews: FilmReviews, stopwords: Set[str], *, segmenter: Segmente
         timeline=ratings_over_time(reviews.dates or [None] * n, values),
         tfidf=tuple(table.tfidf_top(TFIDF_WORDS)),
         frequent={rating: tuple(table.occurrences(where, FREQUENT_WORDS)) for rating, where in by_star.items()},
-        distinctive={
-            rating: _apart(table, where, ~where, top=DISTINCTIVE_WORDS) for rating, where in by_star.items()
-        },
+        distinctive={rating: _apart(table, where, ~where, top=DISTINCTIVE_WORDS) for rating, where in by_star.items()},
         cloud=_cloud(table, values),
-        praise=_apart(table, stars >= 4, stars <= 2, top=SIDE_WORDS, least_z=LEAST_Z_OF_CLOUDS),
-        blame=_apart(table, stars <= 2, stars >= 4, top=SIDE_WORDS, least_z=LEAST_Z_OF_CLOUDS),
+        praise=_side(table, stars >= 4, stars <= 2, reviews.film),
+        blame=_side(table, stars <= 2, stars >= 4, reviews.film),
         aspects=tuple(report_aspects(reviews.texts, values, stars, rows=reviews.rows, segmenter=segmenter)),
         typical={
             rating: _shown(reviews, typical_reviews(table.tfidf, reviews.texts, where, TYPICAL_REVIEWS))
@@ -249,6 +247,10 @@ def study_film(reviews: FilmReviews, stopwords: Set[str], *, segmenter: Segmente
 def _apart(table: WordTable, first: Bools, second: Bools, **options: Any) -> tuple[DistinctiveWord, ...]:  # noqa: ANN401
     counts = table.reviews_with(first), table.reviews_with(second)
     return tuple(distinctive_words(table.words, *counts, **options))
+
+
+def _side(table: WordTable, first: Bools, second: Bools, film: str) -> tuple[DistinctiveWord, ...]:
+    return tuple(word for word in _apart(table, first, second, **SIDES) if word.word not in film)
 
 
 def _cloud(table: WordTable, values: Floats) -> tuple[CloudWord, ...]:

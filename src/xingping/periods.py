@@ -13,7 +13,7 @@ from xingping.grouped_splits import NO_DAY, day_numbers
 
 __all__ = ["Period", "Timeline", "ratings_over_time"]
 
-MOST_PERIODS = 40
+MOST_PERIODS = 60
 
 LEAST_REVIEWS = 5
 """Reviews a period, on average, that a finer bin must have."""
@@ -38,7 +38,7 @@ class Timeline:
     unit
         `week`, `month`, `quarter` or `year`; empty without dated reviews.
     periods
-        In order and without gaps, at most 40.
+        In order and without gaps, at most 60.
     undated
         Reviews without a usable date, or of years far from the others.
     """
@@ -51,8 +51,8 @@ class Timeline:
 def ratings_over_time(dates: Sequence[str | None], values: NDArray[np.float64]) -> Timeline:
     """Count reviews and average their stars by week, month, quarter or year.
 
-    The unit is the finest with at most 40 periods from the first review to the last and five reviews in each on
-    average, else the year. Of dates that span more than 40 years, those outside the 40 years with most
+    The unit is the finest with at most 60 periods from the first review to the last and five reviews in each on
+    average, else the year. Of dates that span more than 60 years, those outside the 60 years with most
     reviews are taken for mistakes.
 
     Parameters
@@ -93,7 +93,8 @@ def _plausible(days: NDArray[np.int64]) -> NDArray[np.bool_]:
     ordered = np.sort(years)
     within = np.searchsorted(ordered, ordered + MOST_PERIODS) - np.arange(years.size)
     first = ordered[np.argmax(within)]
-    return (years >= first) & (years < first + MOST_PERIODS)
+    plausible: NDArray[np.bool_] = (years >= first) & (years < first + MOST_PERIODS)
+    return plausible
 
 
 def _unit(days: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
@@ -101,8 +102,8 @@ def _unit(days: NDArray[np.int64]) -> tuple[str, NDArray[np.int64]]:
         numbers = number(days)
         periods = int(numbers.max() - numbers.min()) + 1
         if periods <= MOST_PERIODS and len(days) >= LEAST_REVIEWS * periods:
-            break
-    return unit, numbers
+            return unit, numbers
+    return "year", _years(days)
 
 
 def _months(days: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,6 +14,9 @@ READABLE_LENGTHS = (12, 120)
 CANDIDATES = 200
 """Reviews nearest to the centre among which the choice is made."""
 
+LEAST_NEARNESS = 0.5
+"""Part of the nearness of the nearest that a review must have, or it would be chosen for being odd."""
+
 NEARNESS = 0.6
 """Weight of being near to the centre; the rest is for being unlike what was chosen before."""
 
@@ -24,8 +27,8 @@ def typical_reviews(
     """Choose reviews that are typical of a group.
 
     Typical is what is near to the mean of the group's TF-IDF vectors (Radev et al. 2004,
-    doi:10.1016/j.ipm.2003.10.006), by cosine. Of these, one after the other is taken that is near and unlike those taken
-    before (maximal marginal relevance, Carbonell and Goldstein 1998, doi:10.1145/290941.291025).
+    doi:10.1016/j.ipm.2003.10.006), by cosine. Of these, one after the other is taken that is near and unlike those
+    taken before (maximal marginal relevance, Carbonell and Goldstein 1998, doi:10.1145/290941.291025).
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ def typical_reviews(
     where
         (n,) the group.
     number
-        Reviews to choose at most. No text is chosen twice.
+        Reviews to choose at most. No text is chosen twice, and none less than half as near as the nearest.
     nearness
         Between 0 and 1; 1 does not care how much alike they are.
 
@@ -47,7 +50,7 @@ def typical_reviews(
         without a telling word.
     """
     rows = np.flatnonzero(where & (np.diff(tfidf.indptr) > 0))
-    lengths = np.array([len(texts[row]) for row in rows], dtype=np.int64)
+    lengths = np.array([len(texts[row]) for row in rows.tolist()], dtype=np.int64)
     readable = (lengths >= READABLE_LENGTHS[0]) & (lengths <= READABLE_LENGTHS[1])
     centre = np.asarray(tfidf[rows].mean(axis=0)).ravel() if rows.size else np.zeros(tfidf.shape[1])
     rows = _distinct(texts, rows[readable] if readable.any() else rows)
@@ -55,6 +58,7 @@ def typical_reviews(
         return []
     near = tfidf[rows] @ (centre / np.linalg.norm(centre))
     nearest = np.argsort(-near.round(9), kind="stable")[:CANDIDATES]
+    nearest = nearest[near[nearest] >= LEAST_NEARNESS * near.max()]
     rows, near = rows[nearest], near[nearest]
     alike = (tfidf[rows] @ tfidf[rows].T).toarray()
     chosen: list[int] = []
@@ -64,7 +68,7 @@ def typical_reviews(
         worth[chosen] = -np.inf
         chosen.append(int(np.argmax(worth)))
         likest = np.maximum(likest, alike[chosen[-1]])
-    return rows[chosen].tolist()
+    return [int(row) for row in rows[chosen]]
 
 
 def _distinct(texts: Sequence[str], rows: NDArray[np.intp]) -> NDArray[np.intp]:
