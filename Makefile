@@ -12,17 +12,17 @@ run: $(VENV)/.ready
 	@$(BIN)/xingping run --movie 疯狂动物城 --out $(OUT)
 
 test: $(VENV)/.ready-dev
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/pytest
 
 format: $(VENV)/.ready-dev
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
 
 messages: $(VENV)/.ready
 	@mkdir -p build
-	$(BIN)/pybabel --quiet extract --mapping-file babel.cfg --no-wrap --add-location file --output build/messages.pot src
+	$(BIN)/pybabel --quiet extract --mapping-file babel.cfg --keyword N_ --no-wrap --add-location file --output build/messages.pot src
 	$(BIN)/pybabel --quiet update --domain xingping --input-file build/messages.pot --output-dir src/xingping/locale \
 	  --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 

@@ -3,10 +3,10 @@ import pytest
 
 from toy import BAD, FILLER, GOOD, planted_reviews
 from xingping import RatingPredictor, explain
+from xingping.answers import Ratings
 from xingping.explanation import METHODS, Explanation, WordWeight
 from xingping.faithfulness import BINS, LEAST_WORDS, compare_orders, importances, measure_faithfulness
 from xingping.moving_words import LEAST_REVIEWS, find_moving_words
-from xingping.predictor import Ratings
 from xingping.segmentation import Segmenter
 
 SEGMENTER = Segmenter()

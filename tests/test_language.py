@@ -112,8 +112,12 @@ MEANS = {"films": {"长城": {"predicted": 3.5, "true": 3.0}}, "coverage": 1.0}
 POINTS = np.arange(40.0).reshape(20, 2)
 SETS = {"asked": 0.9, "coverage": 0.895, "sizes": [0.2], "mean_size": 2.5}
 CEILING = {
-    "reviews": 30, "texts": 7, "agreement": 0.4, "agreement_within_one": 0.8,
-    "best": 0.6, "best_within_one": 0.95,
+    "reviews": 30,
+    "texts": 7,
+    "agreement": 0.4,
+    "agreement_within_one": 0.8,
+    "best": 0.6,
+    "best_within_one": 0.95,
 }
 FAILED = {"name": "negating praise lowers", "n": 300, "rate": 0.2, "failures": 60}
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}

@@ -88,10 +88,9 @@ class ReviewMap:
         """
         vectors = np.asarray(vectors, dtype=np.float64)
         n, dim = vectors.shape
-        mean = vectors.mean(axis=0) if n else np.zeros(dim)
-        components = _principal_components(vectors - mean, DIMENSIONS)
         # As they are saved, so that a new review with a known vector is its own nearest neighbour.
-        mean, components = mean.astype(np.float32), components.astype(np.float32)
+        mean = (vectors.mean(axis=0) if n else np.zeros(dim)).astype(np.float32)
+        components = _principal_components(vectors - mean, DIMENSIONS).astype(np.float32)
         reduced = _reduce(vectors, mean, components)
         points = np.zeros((n, 2), dtype=np.float32)
         if n >= FEWEST_POINTS:
@@ -158,7 +157,7 @@ class ReviewMap:
         middle = (self.points.max(axis=0) + self.points.min(axis=0)) / 2
         perplexity = min(PLACING_PERPLEXITY, len(self.points) / 3)
         placed = np.asarray(self._embedding.transform(reduced, perplexity=perplexity))
-        return (placed + middle).astype(np.float32)
+        return np.asarray(placed + middle, dtype=np.float32)
 
     @cached_property
     def _embedding(self) -> TSNEEmbedding:

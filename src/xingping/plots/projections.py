@@ -121,7 +121,7 @@ def _faint(axes: Axes, x: ArrayLike, y: ArrayLike) -> None:
 def _points(axes: Axes, x: ArrayLike, y: ArrayLike, colours: Sequence[str] | ArrayLike, n: int) -> None:
     """Draw points in their colours; the more there are in all, the smaller."""
     size = 22.0 if np.size(x) < FEW_POINTS else max(2.0, 9 - n / 1000)
-    axes.scatter(x, y, s=size, c=colours, linewidths=0, alpha=0.75, rasterized=True)  # type: ignore[arg-type]
+    axes.scatter(x, y, s=size, c=colours, linewidths=0, alpha=0.75, rasterized=True)
 
 
 def _place(axes: Axes, points: ArrayLike) -> None:
