@@ -22,7 +22,7 @@ format: $(VENV)/.ready-dev
 
 messages: $(VENV)/.ready
 	@mkdir -p build
-	$(BIN)/pybabel --quiet extract --mapping-file babel.cfg --keyword N_ --no-wrap --add-location file --output build/messages.pot src
+	$(BIN)/pybabel --quiet extract --mapping-file babel.cfg --no-wrap --add-location file --output build/messages.pot src
 	$(BIN)/pybabel --quiet update --domain xingping --input-file build/messages.pot --output-dir src/xingping/locale \
 	  --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 

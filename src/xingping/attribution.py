@@ -155,7 +155,8 @@ class _Parts(NamedTuple):
     def gap(self, ngram_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return by how many stars the parts of each text miss their sum, (batch,)."""
         found = self.tokens.sum(axis=1) + self.cls + (ngram_scores * self.ngrams).sum(axis=1)
-        return self.expected - self.baseline - found
+        gap: NDArray[np.float64] = self.expected - self.baseline - found
+        return gap
 
     def put(self, rows: NDArray[np.int64], finer: "_Parts") -> None:
         """Take better integrals of some of the texts."""

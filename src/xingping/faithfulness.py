@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xingping.answers import Ratings
-from xingping.explanation import METHODS, Explanation, Method, explain
+from xingping.explanation import METHODS, Explanation, explain
 from xingping.intervals import Bootstrap
 from xingping.predictor import RatingPredictor
 from xingping.ratings import to_classes
@@ -83,13 +83,13 @@ def measure_faithfulness(
     return {"task": predictor.task, "of": len(texts), "least_words": LEAST_WORDS, **found}
 
 
-def importances(explanations: Sequence[Explanation]) -> dict[Method, list[Floats]]:
+def importances(explanations: Sequence[Explanation]) -> dict[str, list[Floats]]:
     """Return how much each word speaks for the rating that was given, (words,) a review, by each method.
 
     Effects and gradients have a sign: what pulls away from the baseline to the side where the rating ended speaks for
     it. Attention has none. A method that says nothing of any review is left out.
     """
-    found: dict[Method, list[Floats]] = {method: [] for method in METHODS}
+    found: dict[str, list[Floats]] = {method: [] for method in METHODS}
     for explanation in explanations:
         side, words = _side(explanation), explanation.words
         found["attention"].append(np.array([word.weight for word in words]))
@@ -223,7 +223,8 @@ def _answers(ratings: Ratings, explanations: Sequence[Explanation], reviews: Seq
     """Return what a model says of changed texts, (n,), as far as it is for the answer to the reviews they are of."""
     if ratings.probabilities is not None and not _in_stars(explanations):
         stars = np.array([explanation.rating for explanation in explanations])[list(reviews)]
-        return ratings.probabilities[np.arange(len(reviews)), to_classes(stars)]
+        answers: Floats = ratings.probabilities[np.arange(len(reviews)), to_classes(stars)]
+        return answers
     return ratings.expected * np.array([_side(explanation) for explanation in explanations])[list(reviews)]
 
 
