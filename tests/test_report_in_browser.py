@@ -7,6 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+pytest.importorskip("playwright", reason="playwright is absent: pip install 'xingping[dev]'")
+
+from playwright.sync_api import expect
+
 from browser import (
     DESKTOP,
     FAULTLESS,
@@ -128,12 +132,44 @@ def test_chinese_is_drawn_without_a_chinese_font_on_the_system(visit):
 
 
 def test_interactive_charts_tell_what_is_under_the_mouse(visit):
-    charts = visit.page.locator("figure[data-chart]")
-    if not charts.count():
-        pytest.skip("this report has no interactive charts")
-    names = [chart.get_attribute("data-chart") for chart in charts.all()]
-    silent = [name for name, chart in zip(names, charts.all(), strict=True) if not hover_shows_text(visit.page, chart)]
+    charts = visit.page.locator("figure:has(> script[data-kind])")
+    kinds, silent = set(), []
+    for chart in charts.all():
+        chart.scroll_into_view_if_needed()
+        expect(chart).to_have_class(re.compile("is-live"))
+        kind = chart.get_attribute("data-chart")
+        kinds.add(kind)
+        if not hover_shows_text(visit.page, chart):
+            silent.append(kind)
     assert silent == []
+    assert kinds == {
+        "dots", "matrix", "bars", "stacked", "lines", "ranked", "timeline", "reliability", "map"
+    }  # fmt: skip
+
+
+def test_a_review_in_a_tooltip_is_text(visit):
+    chart = visit.page.locator("#map figure")
+    chart.scroll_into_view_if_needed()
+    expect(chart).to_have_class(re.compile("is-live"))
+    told = hover_shows_text(visit.page, chart)
+    assert any(line.startswith("</script>") for line in told)
+    assert visit.page.locator(".harm").count() == 0
+
+
+def test_the_map_can_be_coloured_by_film(visit):
+    chart = visit.page.locator("#map figure")
+    chart.scroll_into_view_if_needed()
+    button = chart.get_by_role("button", name="by film")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    assert empty_figures(visit.page) == []
+
+
+def test_words_are_shaded_by_what_the_reader_chooses(visit):
+    word = visit.page.locator("#attention .word").first
+    before = word.evaluate("(each) => getComputedStyle(each).backgroundColor")
+    visit.page.get_by_role("button", name="leaving a word out").first.click()
+    assert word.evaluate("(each) => getComputedStyle(each).backgroundColor") != before
 
 
 def test_what_users_wrote_becomes_no_markup(visit):

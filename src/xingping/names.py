@@ -46,11 +46,12 @@ SLICES = (
     N_("traditional characters"), N_("negation"), N_("contrast"), N_("names a score"),
 )  # fmt: skip
 
-LENGTHS = {
+NAMED_SLICES = {
     r"length (?P<first>\d+)-(?P<last>\d+)": N_("length {first}-{last}"),
     r"length (?P<first>\d+) and more": N_("length {first} and more"),
+    r"(?s:film (?P<film>.+))": N_("film {film}"),
 }
-"""Slices whose names hold numbers: their pattern, and the message."""
+"""Slices whose names hold numbers or a film: their pattern, and the message."""
 
 TESTS = (
     N_("plain praise is above the middle"),
@@ -136,7 +137,7 @@ def split_name(split: str) -> str:
 
 def slice_name(name: str) -> str:
     """Return what a slice of `slices.find_slices` is called."""
-    for pattern, message in LENGTHS.items():
+    for pattern, message in NAMED_SLICES.items():
         if found := re.fullmatch(pattern, name):
             return _(message).format(**found.groupdict())
     return _(name)

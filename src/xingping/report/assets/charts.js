@@ -346,6 +346,7 @@
       this.element.setAttribute("aria-label", script.dataset.label);
       script.after(this.switches, this.element);
       figure.classList.add("is-live");
+      figure.dataset.chart = this.kind;
       this.draw();
     }
 
