@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
-import opencc
 from numpy.typing import NDArray
 
 from xingping.ratings import RATINGS
+from xingping.script import to_simplified
 
 __all__ = ["find_slices", "is_traditional"]
 
@@ -57,15 +56,4 @@ def find_slices(texts: Sequence[str], ratings: NDArray[np.int64]) -> dict[str, N
 
 def is_traditional(text: str) -> bool:
     """Say whether a text holds characters that only the traditional script writes so (OpenCC's tables)."""
-    return any(_to_simplified(character) != character for character in set(text))
-
-
-@cache
-def _to_simplified(character: str) -> str:
-    simplified: str = _converter().convert(character)
-    return simplified
-
-
-@cache
-def _converter() -> opencc.OpenCC:
-    return opencc.OpenCC("t2s")
+    return to_simplified(text) != text
