@@ -1,8 +1,10 @@
 from math import log, sqrt
 
+import numpy as np
 import pytest
 
 from xingping.vocabulary import (
+    WordTable,
     frequent_words_by_rating,
     is_telling,
     mean_rating_by_word,
@@ -65,3 +67,17 @@ def test_tfidf_does_not_depend_on_the_order_of_reviews_and_breaks_ties_by_charac
 @pytest.mark.parametrize("documents", [[], [[]], [["的"], ["看"]]])
 def test_tfidf_of_nothing_is_empty(documents):
     assert tfidf_top(documents, STOPWORDS) == []
+
+
+def test_a_table_counts_as_the_functions_on_lists_do():
+    words = [["烂片", "烂片", "演技", "的"], [], ["经典", "我们"], ["经典", "演技", "经典"]]
+    stars = np.array([1, 3, 5, 5])
+    table = WordTable.of(words, STOPWORDS)
+    assert list(table.words) == sorted(["烂片", "演技", "经典"])
+    every = np.ones(4, dtype=bool)
+    assert dict(table.occurrences(every, 9)) == word_counts(words, STOPWORDS)
+    assert table.occurrences(stars == 5, 1) == frequent_words_by_rating(words, stars, STOPWORDS)[5][:1]
+    assert table.occurrences(stars == 3, 9) == []
+    assert dict(zip(table.words, table.reviews_with(every).tolist(), strict=True)) == {"烂片": 1, "演技": 2, "经典": 2}
+    means = dict(zip(table.words, table.means(stars.astype(float)).tolist(), strict=True))
+    assert means == mean_rating_by_word(words, stars, table.words)

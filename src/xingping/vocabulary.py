@@ -2,14 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfTransformer
 
 from xingping.ratings import NUM_CLASSES
 
 __all__ = [
     "TELLING_CHARACTERS",
+    "WordTable",
     "frequent_words_by_rating",
     "is_telling",
     "mean_rating_by_word",
@@ -137,18 +143,79 @@ def tfidf_top(documents: Sequence[Sequence[str]], stopwords: Set[str], top: int 
     list of (word, score)
         Highest score first, ties in the order of the code points; empty where no telling word is left.
     """
-    told = [[word for word in words if is_telling(word, stopwords)] for words in documents]
-    if not any(told):
-        return []
-    vectorizer = TfidfVectorizer(analyzer=_as_it_is)
-    scores = np.asarray(vectorizer.fit_transform(told).mean(axis=0)).ravel()
-    # Rounding keeps ties together where sums differ in the last bit.
-    pairs = [(word, round(float(scores[column]), 12)) for word, column in vectorizer.vocabulary_.items()]
-    return sorted(pairs, key=_descending)[:top]
+    return WordTable.of(documents, stopwords).tfidf_top(top)
 
 
-def _as_it_is(words: Sequence[str]) -> Sequence[str]:
-    return words
+@dataclass(frozen=True)
+class WordTable:
+    """How often each telling word is in each review, counted once for all that is made of it.
+
+    Attributes
+    ----------
+    words
+        Distinct telling words in the order of the code points.
+    counts : (n, words) sparse
+        Occurrences.
+    """
+
+    words: Sequence[str]
+    counts: csr_matrix
+
+    @classmethod
+    def of(cls, documents: Sequence[Sequence[str]], stopwords: Set[str]) -> "WordTable":
+        """Count the words of each review, but for those that tell nothing (`is_telling`)."""
+        numbers = _Numbers()
+        codes = np.fromiter(map(numbers.__getitem__, chain.from_iterable(documents)), np.int32)
+        rows = np.repeat(np.arange(len(documents)), [len(words) for words in documents])
+        words = sorted(word for word in numbers if is_telling(word, stopwords))
+        columns = np.full(len(numbers), -1, dtype=np.int32)
+        columns[[numbers[word] for word in words]] = np.arange(len(words))
+        codes = columns[codes]
+        told = codes >= 0
+        entries = np.ones(int(told.sum()))
+        return cls(words, csr_matrix((entries, (rows[told], codes[told])), (len(documents), len(words))))
+
+    @cached_property
+    def tfidf(self) -> csr_matrix:
+        """TF-IDF weights, (n, words) sparse, each review scaled to Euclidean length one (`tfidf_top`)."""
+        return TfidfTransformer().fit_transform(self.counts) if self.counts.nnz else self.counts
+
+    def tfidf_top(self, top: int = 30) -> list[tuple[str, float]]:
+        """Return the words that weigh most by TF-IDF, as `tfidf_top`."""
+        if not self.counts.nnz:
+            return []
+        # Rounding keeps ties together where sums differ in the last bit.
+        scores = np.asarray(self.tfidf.mean(axis=0)).ravel().round(12)
+        return [(self.words[at], float(scores[at])) for at in _highest(scores, top)]
+
+    def occurrences(self, where: NDArray[np.bool_], top: int) -> list[tuple[str, int]]:
+        """Return the most frequent words of some reviews, (n,) bool, and how often they occur."""
+        counts = np.asarray(self.counts[where].sum(axis=0)).ravel().astype(np.int64)
+        return [(self.words[at], int(counts[at])) for at in _highest(counts, top) if counts[at]]
+
+    def reviews_with(self, where: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return in how many of some reviews, (n,) bool, each word is, (words,)."""
+        return np.bincount(self.counts[where].indices, minlength=len(self.words)).astype(np.int64)
+
+    def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of the values, (n,), of the reviews that use each word, (words,)."""
+        of = np.repeat(values, np.diff(self.counts.indptr))
+        used = np.bincount(self.counts.indices, minlength=len(self.words))
+        means: NDArray[np.float64] = np.bincount(self.counts.indices, of, len(self.words)) / used
+        return means
+
+
+class _Numbers(dict[str, int]):
+    """Numbers words as they come."""
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
+        return number
+
+
+def _highest(scores: NDArray[np.float64] | NDArray[np.int64], top: int) -> NDArray[np.intp]:
+    order: NDArray[np.intp] = np.argsort(-scores, kind="stable")[:top]
+    return order
 
 
 def _descending(pair: tuple[str, float]) -> tuple[float, str]:
