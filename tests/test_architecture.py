@@ -18,8 +18,10 @@ ORDER = [
     "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling", "outputs", "heads",
     "losses", "metrics", "scoring", "ngrams", "calibration", "predictor", "neighbours", "ranks", "checkpoints",
     "schedule", "training", "unfreezing", "end_to_end", "finetuning", "tuning", "estimators", "baselines",
-    "intervals", "slices", "label_noise", "behaviour", "evaluation", "comparing", "fitting", "crossvalidation",
-    "learning_curve", "explanation", "vocabulary", "projection", "fonts", "plots", "report", "table_writer", "batch",
+    "intervals", "script", "slices", "label_noise", "behaviour", "evaluation", "comparing", "fitting",
+    "crossvalidation", "learning_curve", "explanation", "vocabulary", "projection",
+    "estimates", "contrast", "aspect_lexicon", "aspects", "periods", "typical", "film_study", "film_comparison",
+    "fonts", "plots", "report", "table_writer", "batch",
     "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 

@@ -161,7 +161,7 @@ def _word_charts(
         f"Bars of the {len(top)} words with the highest TF-IDF",
         f"Highest by TF-IDF: {first}.",
     )
-    means = mean_rating_by_word(reviews.words, reviews.ratings, counts)
+    means = mean_rating_by_word(reviews.words, reviews.stars.tolist(), counts)
     most, times = next(iter(counts.items()))
     cloud = folder.add(
         f"{slug}-wordcloud",
@@ -176,7 +176,7 @@ def _word_charts(
 def _words_by_star(
     reviews: FilmReviews, film: str, slug: str, folder: FigureFolder, stopwords: frozenset[str]
 ) -> dict[int, list[tuple[str, int, float]]]:
-    by_star = frequent_words_by_rating(reviews.words, reviews.ratings, stopwords)
+    by_star = frequent_words_by_rating(reviews.words, reviews.stars.tolist(), stopwords)
     if not any(by_star.values()):
         return {}
     shown = {star: _drawable(words) for star, words in by_star.items()}

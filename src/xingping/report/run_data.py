@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xingping.artifacts import RunDirectory, read_json
-from xingping.errors import RunDirectoryError
+from xingping.errors import InputError, RunDirectoryError
+from xingping.film_study import FilmReviews
 
-__all__ = ["TASKS", "FilmReviews", "Projection", "RunData", "Suspect"]
+__all__ = ["TASKS", "FilmReviews", "Projection", "RunData", "Suspect", "load_film"]
 
 TASKS = ("classification", "ordinal", "regression")
 
@@ -62,14 +63,6 @@ class Projection:
             self.film[where],
             self.is_test[where],
         )
-
-
-@dataclass(frozen=True)
-class FilmReviews:
-    """All kept reviews of one film, whatever their split."""
-
-    words: list[list[str]]
-    ratings: list[int]
 
 
 @dataclass(frozen=True)
@@ -147,9 +140,85 @@ class RunData:
         return [Suspect(by_row[row], *values) for row, *values in zip(rows, *columns, strict=True)]
 
     def film_reviews(self, film: str) -> FilmReviews:
-        """Read the words and stars of one film's reviews."""
-        table = _read_table(self.path / "reviews.parquet", columns=["words", "rating"], filters=[("film", "=", film)])
-        return FilmReviews(table["words"].to_pylist(), table["rating"].to_pylist())
+        """Read all kept reviews of one film, whatever their split (`load_film`)."""
+        return load_film(self.path, film)
+
+
+def load_film(path: Path, film: str) -> FilmReviews:
+    """Read all kept reviews of one film, whatever their split, with the model's rating of those it was tested on.
+
+    Parameters
+    ----------
+    path
+        The run directory; before it is evaluated there are no ratings of a model.
+    film
+        Its name, which is only ever compared with names in the data.
+
+    Returns
+    -------
+    FilmReviews
+        In the order of the data. `expected` is of the first task that was evaluated, and honest throughout:
+        of test reviews only.
+
+    Raises
+    ------
+    InputError
+        No review is of this film; the empty name is that of no film.
+    RunDirectoryError
+        The reviews cannot be read.
+    """
+    columns = ["row", "text", "words", "rating", "date", "likes"]
+    table = _read_table(path / "reviews.parquet", columns, _of_film(film)).sort_by("row") if _can_be(film) else None
+    if table is None or not table.num_rows:
+        raise InputError(f"{path} has no review of the film {film!r}; data_summary.json lists its films")
+    rows = table["row"].to_numpy().astype(np.int64)
+    return FilmReviews(
+        film=film,
+        texts=table["text"].to_pylist(),
+        words=_shared_lists(table["words"]),
+        ratings=table["rating"].to_numpy().astype(np.int64),
+        expected=_expected(path / "predictions.parquet", film, rows),
+        rows=rows,
+        dates=table["date"].to_pylist(),
+        likes=table["likes"].to_pylist(),
+    )
+
+
+def _of_film(film: str) -> list[Any]:
+    return [("film", "=", film)]
+
+
+def _can_be(film: str) -> bool:
+    """Say whether a name can be in the data: not the empty one, nor one that is no UTF-8."""
+    try:
+        return bool(film.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _expected(path: Path, film: str, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Read the expected ratings of a film's reviews, (n,), NaN where there is none; None before evaluation."""
+    if not path.exists():
+        return None
+    known = pq.read_schema(path).names
+    name = next((f"{task}_expected" for task in TASKS if f"{task}_expected" in known), None)
+    if name is None:
+        return None
+    table = _read_table(path, ["row", name], _of_film(film))
+    expected = np.full(len(rows), np.nan)
+    _, places, found = np.intersect1d(rows, table["row"].to_numpy(), return_indices=True)
+    expected[places] = table[name].to_numpy().astype(np.float64)[found]
+    return expected
+
+
+def _shared_lists(column: pa.ChunkedArray) -> list[list[str]]:
+    """Return lists of words that share one object a distinct word: a tenth of the memory of `to_pylist`."""
+    lists = column.combine_chunks()
+    encoded = lists.flatten().dictionary_encode()
+    distinct = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)[:-1]
+    words = distinct[encoded.indices.to_numpy(zero_copy_only=False)].tolist()
+    ends = np.cumsum(lists.value_lengths().to_numpy(zero_copy_only=False)).tolist()
+    return [words[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _read_table(path: Path, columns: list[str] | None = None, filters: list[Any] | None = None) -> pa.Table:
