@@ -177,6 +177,26 @@ def test_explain_shows_words_or_json(trained_run, capsys):
     assert json.loads(capsys.readouterr().out)["text"] == "看过了"
 
 
+def test_explain_shows_the_methods_that_are_asked_for(trained_run, capsys):
+    text = f"片子里的人{GOOD}看过了！"
+    assert run_command(["explain", str(trained_run), text]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["attention", "occlusion", "gradients"]
+    assert any("no word's" in line for line in lines)
+    assert run_command(["explain", str(trained_run), text, "--method", "gradients", "--json"]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert {"word", "start", "end", "weight", "effect", "gradient", "hops"} == set(explained["words"][0])
+    assert {word["effect"] for word in explained["words"]} == {None}
+    assert max(explained["words"], key=lambda word: word["gradient"])["word"] in GOOD
+    assert run_command(["explain", str(trained_run), text, "--method", "attention", "--hops"]) == 0
+    shown = capsys.readouterr().out
+    assert "gradients" not in shown
+    assert "hop 8: " in shown
+    assert run_command(["explain", str(trained_run), "", "！"]) == 0
+    assert run_command(["explain", str(trained_run), text, "--method", "magic"]) == 2
+    assert "choose from attention, occlusion, gradients, all" in capsys.readouterr().err
+
+
 def test_evaluate_writes_measures_for_each_task(trained_run, reviews_file, tmp_path, isolated_cache, capsys):
     out = tmp_path / "measures.json"
     arguments = ["evaluate", str(trained_run), "--data", str(reviews_file), "--json", str(out)]

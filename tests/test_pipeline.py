@@ -59,6 +59,22 @@ def test_metrics_are_those_of_the_predictions_on_the_test_split(trained_run):
     assert set(metrics["differences"]["reviews"]["regression"]) >= {"majority", "char_ngram", "fasttext"}
     assert metrics["prediction_sets"]["classification"]["asked"] == 0.9
     assert metrics["slices"]["star 5"]["n"] == sum(metrics["test"]["classification"]["confusion"][4])
+
+
+def test_a_run_says_which_explanations_to_trust_and_which_words_move_ratings(trained_run):
+    metrics, entries = load(trained_run, "metrics.json"), load(trained_run, "explanations.json")["overall"]
+    faithfulness, moving = metrics["faithfulness"], metrics["moving_words"]
+    assert (faithfulness["task"], faithfulness["unit"], faithfulness["of"]) == ("classification", "probability", 24)
+    assert set(faithfulness["methods"]) == {"attention", "occlusion", "gradients"}
+    for figures in faithfulness["methods"].values():
+        for measure in ("comprehensiveness", "sufficiency"):
+            for interval in (figures[measure], figures["beyond_random"][measure]):
+                assert interval["low"] <= interval["value"] <= interval["high"]
+    assert (moving["method"], moving["reviews"], moving["of"]) == ("gradients", 24, 24)
+    for entry in entries:
+        words = sum(word["gradient"] for word in entry["words"])
+        assert entry["baseline"] + words + entry["outside_gradient"] == pytest.approx(entry["expected"], abs=0.05)
+        assert all(len(word["hops"]) == len(entry["outside_hops"]) == 8 for word in entry["words"])
     assert {test["kind"] for test in metrics["behaviour"]} == {"minimum", "direction", "invariance"}
     assert metrics["films"]["疯狂动物城"]["n"] + metrics["films"]["长城"]["n"] == len(true)
     assert metrics["test"]["classification"]["accuracy"] > 0.8
@@ -156,6 +172,9 @@ def test_one_task_and_other_poolings(start, pooling):
     assert list(pipeline.results()["test"]) == ["regression"]
     explanations = load(pipeline.run.path, "explanations.json")
     assert not any(word["weight"] for entry in explanations["overall"] for word in entry["words"])
+    faithfulness = pipeline.results()["faithfulness"]
+    assert faithfulness["unit"] == "stars"
+    assert set(faithfulness["methods"]) <= {"occlusion", "gradients"}
 
 
 def test_an_unknown_film_is_told_before_anything_is_encoded(tmp_path, reviews_file, tiny_encoder_folder, capsys):

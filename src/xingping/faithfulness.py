@@ -17,7 +17,7 @@ from xingping.predictor import RatingPredictor
 from xingping.ratings import to_classes
 from xingping.segmentation import Segmenter
 
-__all__ = ["BINS", "compare_orders", "importances", "measure_faithfulness"]
+__all__ = ["BINS", "MEASURES", "compare_orders", "importances", "measure_faithfulness"]
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of a review's words that are taken away or kept; at least one word."""
