@@ -4,8 +4,8 @@
     python benchmarks/faithfulness.py REVIEWS.csv --out runs/new [-- RUN OPTIONS]
 
 Given a table of reviews, a run is made of it first. For each task: comprehensiveness (higher is better) and sufficiency
-(lower is better) with intervals of 95 % over reviews, their paired differences to random words, the verdict, how long it
-took, how far integrated gradients miss their sum, and the words that move ratings most.
+(lower is better) with intervals of 95 % over reviews, their paired differences to random words, the verdict, how long
+it took, how far integrated gradients miss their sum, and the words that move ratings most.
 """
 
 import argparse
@@ -109,8 +109,8 @@ def show(task: str, found: dict[str, Any]) -> None:
         )
         print(f"{name:12}{cells}  {figures.get('verdict', '')}")
     print(
-        f"integrated gradients: {found['moving_words']['reviews']} reviews in {seconds['moving_words']:.1f} s; sums are "
-        f"off by {gap['mean']:.4f} stars on average and {gap['largest']:.4f} at the most ({gap['n']} reviews)"
+        f"integrated gradients: {found['moving_words']['reviews']} reviews in {seconds['moving_words']:.1f} s; sums "
+        f"are off by {gap['mean']:.4f} stars on average and {gap['largest']:.4f} at the most ({gap['n']} reviews)"
     )
     for way in ("up", "down"):
         words = found["moving_words"][way][:15]

@@ -21,7 +21,7 @@ from xingping.config import (
 )
 from xingping.heads import RatingHead
 from xingping.ngrams import NgramModel
-from xingping.predictor import MODEL_FORMAT, Calibration, ModelCard
+from xingping.model_card import MODEL_FORMAT, Calibration, ModelCard
 from xingping.segmentation import Segmenter
 
 TEXTS = ["片子里的人妙妙妙看过了", "", "！！！", "好", "都烂烂烂，看过 GOOD movie。", "人和事都看过了" * 6]
