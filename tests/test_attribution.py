@@ -20,8 +20,8 @@ from xingping.config import (
     SegmentationSettings,
 )
 from xingping.heads import RatingHead
-from xingping.ngrams import NgramModel
 from xingping.model_card import MODEL_FORMAT, Calibration, ModelCard
+from xingping.ngrams import NgramModel
 from xingping.segmentation import Segmenter
 
 TEXTS = ["片子里的人妙妙妙看过了", "", "！！！", "好", "都烂烂烂，看过 GOOD movie。", "人和事都看过了" * 6]
