@@ -131,7 +131,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
 
 def test_labels_are_chinese_where_that_is_spoken():
     with speaking("zh"):
-        drawn = figures()
+        drawn = figures.__wrapped__()
     for figure in drawn.values():
         figure.canvas.draw()
     shown = {name: set(texts(figure)) for name, figure in drawn.items()}
