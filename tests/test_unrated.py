@@ -1,5 +1,6 @@
 import csv
 import re
+from html import unescape
 
 import pytest
 
@@ -25,7 +26,8 @@ def rows(n, film):
 
 def text_of(page):
     html = page.read_text(encoding="utf-8")
-    return html, re.sub(r"<script.*?</script>|<style.*?</style>|<svg.*?</svg>|<[^>]+>", " ", html, flags=re.DOTALL)
+    markup = r"<script.*?</script>|<style.*?</style>|<svg.*?</svg>|<[^>]+>"
+    return html, unescape(re.sub(markup, " ", html, flags=re.DOTALL))
 
 
 def test_reviews_without_stars_are_told_of_by_the_model(trained_run, tmp_path):
