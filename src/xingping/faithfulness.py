@@ -225,7 +225,8 @@ def _answers(ratings: Ratings, explanations: Sequence[Explanation], reviews: Seq
         stars = np.array([explanation.rating for explanation in explanations])[list(reviews)]
         answers: Floats = ratings.probabilities[np.arange(len(reviews)), to_classes(stars)]
         return answers
-    return ratings.expected * np.array([_side(explanation) for explanation in explanations])[list(reviews)]
+    towards: Floats = ratings.expected * np.array([_side(each) for each in explanations])[list(reviews)]
+    return towards
 
 
 def _verdict(beyond: Mapping[str, Mapping[str, float]]) -> str:
