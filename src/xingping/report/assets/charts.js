@@ -197,7 +197,7 @@
       const write = writer(data);
       const items = data.items;
       return {
-        height: 30 + 21 * items.length,
+        height: Math.max(96, 30 + 21 * items.length),
         option: {
           ...base(),
           grid: { left: 8, right: 56, top: 6, bottom: 6, containLabel: true },
