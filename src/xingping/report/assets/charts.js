@@ -82,11 +82,13 @@
         option: {
           ...base(),
           grid: { ...base().grid, left: 12, right: 40 },
-          tooltip: { ...base().tooltip, formatter: ({ data: item, seriesName }) => {
-            const { value, low, high } = item.of;
-            const range = low === undefined ? "" : ` (${write(low)} – ${write(high)})`;
-            return note(item.row.label, [`${seriesName}: ${write(value)}${range}`, ...(item.row.notes ?? [])]);
-          } },
+          tooltip: { ...base().tooltip, trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: faded(colour("muted"), 0.12) } },
+            formatter: (points) => {
+              const told = points.filter((point) => point.data?.of);
+              const line = ({ data: { of }, seriesName }) =>
+                `${seriesName}: ${write(of.value)}${of.low === undefined ? "" : ` (${write(of.low)} – ${write(of.high)})`}`;
+              return told.length ? note(told[0].data.row.label, [...told.map(line), ...(told[0].data.row.notes ?? [])]) : "";
+            } },
           legend: { ...base().legend, show: data.series.length > 1, selectedMode: "multiple" },
           xAxis: axis({ type: "value", scale: true, label: { formatter: data.percent ? (value) => percent(value, 0) : (value) => number(value, 1), hideOverlap: true } }),
           yAxis: axis({ type: "category", inverse: true, data: rows.map((row) => row.label), splitLine: { show: false },
