@@ -123,7 +123,7 @@ def make_case_study(
     return CaseStudy(
         film=film,
         slug=slug,
-        verdict=film_verdict(means.get(film), study.n),
+        verdict=film_verdict(film, means.get(film), study.n),
         overview=_overview(study),
         caution=_caution(n),
         study=study,

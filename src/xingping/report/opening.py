@@ -54,22 +54,27 @@ def key_figures(metrics: Mapping[str, Any], task: str) -> list[KeyFigure]:
     return figures
 
 
-def film_verdict(mean: Mapping[str, float] | None, reviews: int) -> str:
+def film_verdict(film: str, mean: Mapping[str, float] | None, reviews: int) -> str:
     """Say in one sentence what a film's reviewers think of it, and what the model reads from their texts alone.
 
     Parameters
     ----------
+    film
+        Its name.
     mean
         `true, predicted, low, high, n` of its test reviews; None where there are none.
     reviews
         In all.
     """
     if mean is None:
-        return _("has {reviews}, none of them in the test split.").format(reviews=content.count(reviews, "review"))
+        return _("{film} has {reviews}, none of them in the test split.").format(
+            film=film, reviews=content.count(reviews, "review")
+        )
     return _(
-        "gets {true} stars on average from the authors of {n} test reviews; from their texts alone the model reads "
+        "{film} gets {true} stars on average from the authors of {n} test reviews; from their texts alone the model reads "
         "{predicted} (95%: {low} to {high})."
     ).format(
+        film=film,
         true=f"{mean['true']:.2f}",
         n=f"{mean['n']:,}",
         predicted=f"{mean['predicted']:.2f}",
