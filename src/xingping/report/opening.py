@@ -71,8 +71,8 @@ def film_verdict(film: str, mean: Mapping[str, float] | None, reviews: int) -> s
             film=film, reviews=content.count(reviews, "review")
         )
     return _(
-        "{film} gets {true} stars on average from the authors of {n} test reviews; from their texts alone the model reads "
-        "{predicted} (95%: {low} to {high})."
+        "{film} gets {true} stars on average from the authors of {n} test reviews; from their texts alone the model "
+        "reads {predicted} (95%: {low} to {high})."
     ).format(
         film=film,
         true=f"{mean['true']:.2f}",

@@ -329,7 +329,7 @@
 
   const reference = (mark) => (mark === undefined || mark === null ? [] : [{
     type: "line", silent: true, data: [], markLine: { silent: true, symbol: "none", lineStyle: { color: colour("muted"), type: "dashed" },
-      label: { formatter: mark.label, color: colour("muted"), position: "end" }, data: [{ xAxis: mark.value }] },
+      label: { formatter: mark.label, color: colour("muted"), position: "insideEndTop" }, data: [{ xAxis: mark.value }] },
   }]);
 
   /* A figure that was brought to life: drawn again when the page's width or colours change. */
