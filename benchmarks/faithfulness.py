@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="a run directory, or a table of reviews")
     parser.add_argument("--out", type=Path, help="folder for the run on a table")
     parser.add_argument("--reviews", type=int, default=500, help="test reviews that are asked")
-    parser.add_argument("--moving-reviews", type=int, default=2000, help="test reviews whose words are listed")
+    parser.add_argument("--moving-reviews", type=int, default=1500, help="test reviews whose words are listed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(own)

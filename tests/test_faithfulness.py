@@ -45,8 +45,9 @@ def test_words_that_decide_are_told_from_random_ones_and_from_the_last(stars):
         "turned round": [-of_review for of_review in true],
         "says nothing": [np.zeros(10) for _ in explanations],
     }
-    found = compare_orders(lambda texts: rate(texts, stars=stars), explanations, orders)
-    assert found["unit"] == ("stars" if stars else "probability")
+    unit = "stars" if stars else "probability"
+    found = compare_orders(lambda texts: rate(texts, stars=stars), explanations, orders, unit=unit)
+    assert found["unit"] == unit
     methods, whole = found["methods"], 1.5 if stars else 0.6
     assert methods["true"]["verdict"] == "better"
     assert methods["true"]["comprehensiveness"]["value"] == pytest.approx(whole, abs=1e-9)
@@ -62,7 +63,7 @@ def test_words_that_decide_are_told_from_random_ones_and_from_the_last(stars):
         assert difference == pytest.approx(figures["sufficiency"]["value"] - found["random"]["sufficiency"]["value"]), (
             name
         )
-    assert compare_orders(lambda texts: rate(texts, stars=stars), explanations, orders) == found
+    assert compare_orders(lambda texts: rate(texts, stars=stars), explanations, orders, unit=unit) == found
 
 
 def test_signed_methods_speak_for_the_side_where_the_rating_ended():
@@ -77,7 +78,12 @@ def test_signed_methods_speak_for_the_side_where_the_rating_ended():
 
 
 def test_no_review_is_long_enough():
-    assert compare_orders(rate, [], {})["methods"] == {}
+    assert compare_orders(rate, [], {}, unit="stars")["methods"] == {}
+
+
+def test_probabilities_are_not_made_up():
+    with pytest.raises(ValueError, match="ask in stars"):
+        compare_orders(lambda texts: rate(texts, stars=True), planted(2), {}, unit="probability")
 
 
 def test_latin_words_alone_do_not_run_together():
@@ -88,9 +94,8 @@ def test_latin_words_alone_do_not_run_together():
         seen.extend(texts)
         return rate(texts)
 
-    compare_orders(
-        remember, [Explanation("good old，片", 3, 3.0, 0.2, words, 0.0, baseline=3.0)], {"a": [np.array([3, 2, 1])]}
-    )
+    explanation = Explanation("good old，片", 3, 3.0, 0.2, words, 0.0, baseline=3.0)
+    compare_orders(remember, [explanation], {"a": [np.array([3, 2, 1])]}, unit="probability")
     assert "good old" in seen
     assert " ，片" in seen
 

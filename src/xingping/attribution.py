@@ -25,7 +25,7 @@ from xingping.ratings import NUM_CLASSES, RATINGS
 
 __all__ = ["COMPLETENESS", "STEPS", "Attribution", "integrated_gradients", "spread"]
 
-STEPS = 24
+STEPS = 16
 """Points of the path at which gradients are taken, those of Gauss and Legendre's quadrature."""
 
 COMPLETENESS = 0.02

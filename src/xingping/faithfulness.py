@@ -5,7 +5,7 @@ texts go through the whole model, encoder included.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,8 @@ BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 LEAST_WORDS = 5
 """Words of a review that is asked; with fewer there is little to choose from."""
 
-REVIEWS = 120
-"""Reviews that are asked unless told otherwise: some 6,000 texts to encode."""
+REVIEWS = 100
+"""Reviews that are asked unless told otherwise: some 6,000 short texts to encode, a quarter of a minute on two cores."""
 
 RANDOM_DRAWS = 5
 """Orders of the words of a review that are drawn at random."""
@@ -35,6 +35,7 @@ MEASURES = ("comprehensiveness", "sufficiency")
 
 Floats = NDArray[np.float64]
 Rate = Callable[[Sequence[str]], Ratings]
+Unit = Literal["probability", "stars"]
 
 
 class _Change(NamedTuple):
@@ -79,7 +80,8 @@ def measure_faithfulness(
         if len(segmenter.spans(distinct[index])) >= LEAST_WORDS:
             chosen.append(distinct[index])
     explanations = explain(predictor, chosen, segmenter)
-    found = compare_orders(predictor.predict, explanations, importances(explanations), seed=seed)
+    unit: Unit = "probability" if predictor.task == "classification" else "stars"
+    found = compare_orders(predictor.predict, explanations, importances(explanations), unit=unit, seed=seed)
     return {"task": predictor.task, "of": len(texts), "least_words": LEAST_WORDS, **found}
 
 
@@ -99,14 +101,18 @@ def importances(explanations: Sequence[Explanation]) -> dict[str, list[Floats]]:
 
 
 def compare_orders(
-    rate: Rate, explanations: Sequence[Explanation], importance: Mapping[str, Sequence[Floats]], *, seed: int = 0
+    rate: Rate,
+    explanations: Sequence[Explanation],
+    importance: Mapping[str, Sequence[Floats]],
+    *,
+    unit: Unit,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare orders of words by what the most important ones do to the answer.
 
-    The answer m is the probability of the predicted star, or, of a model that was not asked for classes, the expected
-    rating, counted in the direction in which it lies from the baseline. A method's comprehensiveness is
-    m(text) - m(text without its first words), its sufficiency m(text) - m(those words alone), both averaged over
-    `BINS`: a faithful method has a high one and a low one.
+    The answer m is the probability of the predicted star, or the expected rating, counted in the direction in which it
+    lies from the baseline. A method's comprehensiveness is m(text) - m(text without its first words), its sufficiency
+    m(text) - m(those words alone), both averaged over `BINS`: a faithful method has a high one and a low one.
 
     Parameters
     ----------
@@ -116,20 +122,21 @@ def compare_orders(
         Of n reviews, from the same model, each with a word at least.
     importance
         (words,) of each review, of each method by its name; equal ones are taken in random order.
+    unit
+        What m is; `probability` of ratings that have probabilities.
     seed
         Of the random words, the ties and the intervals.
 
     Returns
     -------
     dict
-        `unit`: `probability` or `stars`; `reviews, random_draws, bins, texts` (rated for it); `random`: `{measure:
-        {"value", "low", "high"}, "by_bin": {measure: [value]}}`, where measures are `comprehensiveness` and
-        `sufficiency`, intervals are of 95 % and random words are averaged over the draws; `methods`: for each the same
-        and `beyond_random`: `{measure: {"value", "low", "high"}}`, paired differences to random words, and `verdict`:
-        `better` where both measures are beyond chance, `partly` where one is and the other is not worse, `worse` where
-        one is worse and none better, `mixed`, or `no better`. Without a review `methods` is empty and `random` None.
+        `unit, reviews, random_draws, bins, texts` (rated for it); `random`: `{measure: {"value", "low", "high"},
+        "by_bin": {measure: [value]}}`, where measures are `comprehensiveness` and `sufficiency`, intervals are of 95 %
+        and random words are averaged over the draws; `methods`: for each the same, `beyond_random`: `{measure:
+        {"value", "low", "high"}}`, the paired difference to random words, and `verdict`: `better` where both measures are beyond
+        chance, `partly` where one is and the other is not worse, `mixed` where one is better and one worse, `worse`
+        where one is worse and none better, or `no better`. Without a review `methods` is empty and `random` None.
     """
-    unit = "stars" if not explanations or _in_stars(explanations) else "probability"
     result: dict[str, Any] = {
         "unit": unit, "reviews": len(explanations), "random_draws": RANDOM_DRAWS, "bins": list(BINS), "texts": 0,
         "random": None, "methods": {},
@@ -140,7 +147,8 @@ def compare_orders(
     orders = _orders(explanations, importance, draws, np.random.default_rng(seed))
     changes = list(_changes(explanations, orders))
     texts = [explanation.text for explanation in explanations] + [change.text for change in changes]
-    answers = _answers(rate(texts), explanations, [*range(len(explanations)), *(change.review for change in changes)])
+    reviews = [*range(len(explanations)), *(change.review for change in changes)]
+    answers = _answers(rate(texts), explanations, reviews, unit)
     lost = {(order, measure): np.zeros((len(explanations), len(BINS))) for order in orders for measure in MEASURES}
     for change, answer in zip(changes, answers[len(explanations) :].tolist(), strict=True):
         lost[change.order, change.measure][change.review, change.share] = answers[change.review] - answer
@@ -215,13 +223,11 @@ def _alone(explanation: Explanation, words: Sequence[int]) -> str:
     return text
 
 
-def _in_stars(explanations: Sequence[Explanation]) -> bool:
-    return any(explanation.probability is None for explanation in explanations)
-
-
-def _answers(ratings: Ratings, explanations: Sequence[Explanation], reviews: Sequence[int]) -> Floats:
+def _answers(ratings: Ratings, explanations: Sequence[Explanation], reviews: Sequence[int], unit: Unit) -> Floats:
     """Return what a model says of changed texts, (n,), as far as it is for the answer to the reviews they are of."""
-    if ratings.probabilities is not None and not _in_stars(explanations):
+    if unit == "probability":
+        if ratings.probabilities is None:
+            raise ValueError("these ratings have no probabilities; ask in stars")
         stars = np.array([explanation.rating for explanation in explanations])[list(reviews)]
         answers: Floats = ratings.probabilities[np.arange(len(reviews)), to_classes(stars)]
         return answers

@@ -14,7 +14,7 @@ from xingping.segmentation import Segmenter
 
 __all__ = ["find_moving_words"]
 
-REVIEWS = 2000
+REVIEWS = 1500
 """Reviews whose gradients are integrated unless told otherwise."""
 
 LEAST_REVIEWS = 5
