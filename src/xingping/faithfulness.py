@@ -26,7 +26,7 @@ LEAST_WORDS = 5
 """Words of a review that is asked; with fewer there is little to choose from."""
 
 REVIEWS = 100
-"""Reviews that are asked unless told otherwise: some 6,000 short texts to encode, a quarter of a minute on two cores."""
+"""Reviews that are asked unless told otherwise: some 6,000 short texts to encode."""
 
 RANDOM_DRAWS = 5
 """Orders of the words of a review that are drawn at random."""
@@ -133,9 +133,10 @@ def compare_orders(
         `unit, reviews, random_draws, bins, texts` (rated for it); `random`: `{measure: {"value", "low", "high"},
         "by_bin": {measure: [value]}}`, where measures are `comprehensiveness` and `sufficiency`, intervals are of 95 %
         and random words are averaged over the draws; `methods`: for each the same, `beyond_random`: `{measure:
-        {"value", "low", "high"}}`, the paired difference to random words, and `verdict`: `better` where both measures are beyond
-        chance, `partly` where one is and the other is not worse, `mixed` where one is better and one worse, `worse`
-        where one is worse and none better, or `no better`. Without a review `methods` is empty and `random` None.
+        {"value", "low", "high"}}`, the paired difference to random words, and `verdict`: `better` where both measures
+        are beyond chance, `partly` where one is and the other is not worse, `mixed` where one is better and one worse,
+        `worse` where one is worse and none better, or `no better`. Without a review `methods` is empty and `random`
+        None.
     """
     result: dict[str, Any] = {
         "unit": unit, "reviews": len(explanations), "random_draws": RANDOM_DRAWS, "bins": list(BINS), "texts": 0,
