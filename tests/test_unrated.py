@@ -42,7 +42,8 @@ def test_reviews_without_stars_are_told_of_by_the_model(trained_run, tmp_path):
     assert "<b>" not in html
     assert "../../x&lt;b&gt;" in html
     assert {path.suffix for path in (page.parent / "figures").iterdir()} == {".png", ".svg"}
-    assert not list(tmp_path.parent.glob("x*"))
+    assert {path.name for path in page.parent.iterdir()} == {"index.html", "figures"}
+    assert {path.name for path in tmp_path.iterdir()} == {source.name}
 
 
 def test_a_film_is_chosen_and_stars_are_used_where_there_are_any(trained_run, tmp_path):
