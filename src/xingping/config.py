@@ -157,6 +157,10 @@ class HeadSettings(Settings):
     layer_mix: LayerMix = Field(
         "concat", description="Several layers side by side (concat), or one mix of them with learned weights (learned)."
     )
+    token_dim: int = Field(
+        384, ge=0, le=8192, description="Width of a layer on each token before pooling (with ReLU); 0 for none."
+    )
+    token_dropout: float = Field(0.2, ge=0, lt=1, description="Dropout of the tokens' dimensions before that layer.")
     pooling: OneOrMore[Pooling] = Field(
         ("self_attention",), min_length=1, description="self_attention, mean, max, cls; several are put side by side."
     )

@@ -41,6 +41,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "feature_dtype": ("features", "dtype"),
     "tasks": ("tasks",),
     "layer_mix": ("head", "layer_mix"),
+    "token_dim": ("head", "token_dim"),
+    "token_dropout": ("head", "token_dropout"),
     "pooling": ("head", "pooling"),
     "n_hops": ("head", "n_hops"),
     "attention_dim": ("head", "attention_dim"),

@@ -184,6 +184,7 @@ def _head(head: Record) -> str:
         for pooling in _as_list(head["pooling"])
     ]
     parts = [
+        *([_("a layer of {dim} on each token").format(dim=head["token_dim"])] if head["token_dim"] else []),
         *poolings,
         _("hidden layer of {dim}").format(dim=head["hidden_dim"]),
         _("dropout {rate}").format(rate=head["dropout"]),
