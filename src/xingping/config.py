@@ -169,7 +169,7 @@ class HeadSettings(Settings):
     penalty: float = Field(0.003, ge=0, description="Weight of the penalty ||AA'-I||² that keeps hops apart.")
     hidden_dim: int = Field(256, ge=1, le=8192, description="Width of the hidden layer.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before and after the hidden layer.")
-    members: int = Field(1, ge=1, le=32, description="Networks that differ by chance alone and answer together.")
+    members: int = Field(2, ge=1, le=32, description="Networks that differ by chance alone and answer together.")
     ordinal: OrdinalOutput = Field("corn", description="Output of the task ordinal: coral or corn.")
 
 
