@@ -91,7 +91,7 @@ class PlainHead(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.drop_dimensions = nn.Dropout1d(HEAD.token_dropout)
-        self.token_layer = nn.Linear(dim, HEAD.token_dim)
+        self.token_layer = nn.Linear(dim, HEAD.token_dim, bias=False)
         dim = HEAD.token_dim
         self.W_s1 = nn.Linear(dim, HEAD.attention_dim, bias=False)
         self.W_s2 = nn.Linear(HEAD.attention_dim, HEAD.n_hops, bias=False)

@@ -150,7 +150,8 @@ def test_reviews_without_tokens_are_trained_and_rated():
 
 
 def test_dropout_masks_keep_their_share_and_what_is_kept_is_scaled():
-    head = RatingHead(16, HeadSettings(token_dim=8, dropout=0.25, n_hops=2, attention_dim=8, hidden_dim=64), ("classification",))
+    settings = HeadSettings(token_dim=8, dropout=0.25, n_hops=2, attention_dim=8, hidden_dim=64, members=1)
+    head = RatingHead(16, settings, ("classification",))
     for dtype in (torch.float32, torch.bfloat16):
         masks = head.draw_masks(np.random.SFC64(0), 2000, dtype)
         assert masks.pooled.dtype == masks.tokens.dtype == dtype

@@ -108,15 +108,18 @@ class Kept(NamedTuple):
 
 
 class TokenLayer(nn.Linear):
-    """A layer with ReLU on each token: from what the encoder was trained for to what stars depend on.
+    """A layer with ReLU on each token, without bias: from what the encoder was trained for to what stars depend on.
 
     It stands where Lin et al. 2017 (arXiv 1703.03130, eq. 3) have an LSTM, whose other work, to set words in relation,
     the encoder has done. Dropout takes whole dimensions of a review (Tompson et al. 2015, arXiv 1411.4280).
     """
 
+    def __init__(self, dim: int, token_dim: int) -> None:
+        super().__init__(dim, token_dim, bias=False)
+
     def forward(self, vectors: Tensor) -> Tensor:
         """Return (..., token_dim) of vectors, (..., dim), in their type."""
-        return torch.relu(F.linear(vectors, self.weight.to(vectors.dtype), self.bias.to(vectors.dtype)))
+        return torch.relu(F.linear(vectors, self.weight.to(vectors.dtype)))
 
 
 class _Member(nn.Module):
