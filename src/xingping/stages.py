@@ -17,8 +17,9 @@ from xingping.errors import SettingsError
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
 from xingping.fitting import EncodedReviews, fit_ngrams
-from xingping.language import speaking
+from xingping.language import _, speaking
 from xingping.learning_curve import trace_learning_curve
+from xingping.names import task_label
 from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
 from xingping.neighbours import Neighbours
 from xingping.ngrams import NgramModel
@@ -185,7 +186,9 @@ class StageWork:
         record = trace_learning_curve(
             self._encoded, task, sizes, seeds, self.run.file("learning_curve"), key=key, progress=self.progress
         )
-        save_figure(learning_curves(record["points"], f"Test split, {task}"), self.run.path, "learning_curve")
+        with speaking(self.settings.language):
+            title = _("Test split, {task}").format(task=task_label(task))
+            save_figure(learning_curves(record["points"], title), self.run.path, "learning_curve")
         write_json(self.run.file("learning_curve.json"), record)
 
     @property
