@@ -16,8 +16,8 @@ from markupsafe import Markup
 from xingping.language import _
 
 __all__ = [
-    "Live", "bars", "dots", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "scripts", "stacked",
-    "timeline",
+    "Live", "bars", "dots", "embed", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "scripts",
+    "sources", "stacked", "timeline",
 ]  # fmt: skip
 
 Interval = Mapping[str, float]
@@ -50,11 +50,15 @@ def embed(data: object) -> Markup:
     return htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
+def sources() -> list[str]:
+    """Return ECharts and what uses it."""
+    assets = files("xingping.report") / "assets"
+    return [(assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js")]
+
+
 def scripts() -> Markup:
     """Return ECharts and what uses it, to stand in a page."""
-    assets = files("xingping.report") / "assets"
-    parts = [(assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js")]
-    return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in parts)
+    return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in sources())
 
 
 def dots(

@@ -9,6 +9,7 @@ from xingping.report.content import ngram_kinds, share
 __all__ = [
     "data_note",
     "facts",
+    "film_index_caption",
     "film_index_title",
     "film_note",
     "highlight_note",
@@ -30,6 +31,14 @@ def measured_on(n: int) -> str:
 def film_index_title(n: int) -> str:
     """Return the heading of the page that lists the films."""
     return ngettext("{n} film", "{n} films", n).format(n=f"{n:,}")
+
+
+def film_index_caption() -> str:
+    """Say what the table of the films shows."""
+    return _(
+        "Reviews, their mean and the shares of their stars are of all reviews; all else is of the test reviews. The "
+        "predicted mean has its 95% interval. Each name leads to a case study."
+    )
 
 
 def data_note(summary: Record) -> str:

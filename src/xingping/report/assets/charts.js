@@ -285,7 +285,7 @@
 
     /* Reviews as points; the places and the colours can be changed. */
     map(data) {
-      const points = JSON.parse(document.getElementById("map-points").textContent);
+      const points = globalThis.mapPoints ?? JSON.parse(document.getElementById("map-points").textContent);
       return {
         height: Math.min(620, Math.max(360, document.documentElement.clientWidth * 0.8)),
         renderer: "canvas",
@@ -397,6 +397,34 @@
     lives.forEach((live) => live.draw());
   }).observe(document.documentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => lives.forEach((live) => live.draw()));
+
+  /* Tables whose rows the reader may put in another order: the headings become buttons. What has no value comes last. */
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const compare = new Intl.Collator(document.documentElement.lang).compare;
+    const headings = [...table.tHead.rows[0].cells];
+    const words = (row, place) => row.cells[place].textContent.trim();
+    const value = (row, place) => row.cells[place].dataset.value;
+    table.classList.add("is-live");
+    headings.forEach((heading, place) => {
+      if (!heading.dataset.sort) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const turned = { ascending: "descending", descending: "ascending" };
+        const before = heading.getAttribute("aria-sort");
+        const order = before === null ? heading.dataset.sort : turned[before];
+        const sign = order === "ascending" ? 1 : -1;
+        headings.forEach((each) => each.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", order);
+        const rows = [...table.tBodies[0].rows];
+        const known = rows.filter((row) => place === 0 || value(row, place) !== undefined);
+        known.sort((one, other) => sign * (place === 0 ? compare(words(one, 0), words(other, 0)) : value(one, place) - value(other, place)));
+        table.tBodies[0].append(...known, ...rows.filter((row) => !known.includes(row)));
+      });
+    });
+  }
 
   /* Where words are shaded by more than one measure, the reader chooses which. */
   for (const choice of document.querySelectorAll("[data-shade-by]")) {
