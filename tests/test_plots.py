@@ -222,6 +222,22 @@ def test_word_cloud_is_the_same_each_time_and_coloured_by_mean_star():
     assert solid == {"#b2432f", "#3474ba"}
 
 
+@pytest.mark.parametrize("word", ["W" * 300, "哈" * 300, "啊啊" * 40], ids=lambda word: word[:2])
+def test_a_very_long_word_leaves_room_for_the_bars(word):
+    by_rating = {star: [(word, 9), ("经典", 4)] for star in style.RATINGS}
+    drawn = {
+        "tfidf": plots.tfidf_bars([(word, 0.3), ("经典", 0.1)], "星海列车"),
+        "frequent": plots.frequent_words(by_rating, "星海列车"),
+        "distinctive": plots.distinctive_words(by_rating, "星海列车"),
+        "moving": plots.moving_words([(word, 0.3)], [(word, -0.2)], "classification"),
+        "cloud": plots.word_cloud({word: 9, "经典": 4}, {word: 1.2, "经典": 4.8}),
+    }
+    for name, figure in drawn.items():
+        figure.draw_without_rendering()
+        room = sum(axes.get_position().width for axes in figure.axes)
+        assert room > 0.4, name
+
+
 def test_star_colours_run_from_light_in_the_middle_to_dark_at_the_ends():
     def lightness(colour):
         return np.dot([0.2126, 0.7152, 0.0722], [int(colour[i : i + 2], 16) for i in (1, 3, 5)])
