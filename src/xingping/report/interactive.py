@@ -66,6 +66,8 @@ def dots(
     series: Sequence[str],
     *,
     percent: bool = True,
+    digits: int | None = None,
+    signed: bool = False,
     notes: Sequence[Sequence[str]] = (),
     reference: tuple[float, str] | None = None,
 ) -> Live:
@@ -79,6 +81,10 @@ def dots(
         Names.
     percent
         Whether values are shares, 0..1.
+    digits
+        Behind the point; by default one of shares, two of others.
+    signed
+        Whether values are differences, written with their signs.
     notes
         Further lines of each row's tooltip.
     reference
@@ -89,7 +95,8 @@ def dots(
         for at, (label, own, values) in enumerate(rows)
     ]
     mark = None if reference is None else {"value": reference[0], "label": reference[1]}
-    return Live("dots", {"rows": shown, "series": list(series), "percent": percent, "reference": mark})
+    data = {"rows": shown, "series": list(series), "percent": percent, "signed": signed, "reference": mark}
+    return Live("dots", data if digits is None else {**data, "digits": digits})
 
 
 def matrix(counts: Sequence[Sequence[int]], *, near: bool) -> Live:

@@ -6,10 +6,12 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const starColour = (star) => colour(`s${star}`);
   const faded = (hex, part) => `${hex}${Math.round(255 * Math.min(1, Math.max(0, part))).toString(16).padStart(2, "0")}`;
-  const number = (value, digits = 0) =>
-    value.toLocaleString(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const percent = (value, digits = 1) => `${number(100 * value, digits)}%`;
-  const writer = (data) => (data.percent ? (value) => percent(value, data.digits ?? 1) : (value) => number(value, data.digits ?? 2));
+  const number = (value, digits = 0, signed = false) =>
+    value.toLocaleString(document.documentElement.lang,
+      { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: signed ? "exceptZero" : "auto" });
+  const percent = (value, digits = 1, signed = false) => `${number(100 * value, digits, signed)}%`;
+  const writer = (data, digits = data.digits ?? (data.percent ? 1 : 2)) =>
+    (value) => (data.percent ? percent : number)(value, digits, data.signed);
   const size = () => Math.max(11, Math.min(13, document.documentElement.clientWidth / 60));
   const longest = (labels, most) => Math.min(most, Math.max(...labels.map((label) => width(label))));
   const width = (text) => [...text].reduce((sum, character) => sum + (character > "\u2e80" ? 1 : 0.56), 0) * size() + 6;
@@ -90,7 +92,7 @@
               return told.length ? note(told[0].data.row.label, [...told.map(line), ...(told[0].data.row.notes ?? [])]) : "";
             } },
           legend: { ...base().legend, show: data.series.length > 1, selectedMode: "multiple" },
-          xAxis: axis({ type: "value", scale: true, label: { formatter: data.percent ? (value) => percent(value, 0) : (value) => number(value, 1), hideOverlap: true } }),
+          xAxis: axis({ type: "value", scale: true, label: { formatter: writer(data, (data.percent ? 0 : 1) + (data.signed ? 1 : 0)), hideOverlap: true } }),
           yAxis: axis({ type: "category", inverse: true, data: rows.map((row) => row.label), splitLine: { show: false },
             label: { color: colour("ink"), width: Math.min(longest(rows.map((row) => row.label), 230), document.documentElement.clientWidth * 0.36), overflow: "break" } }),
           series: [...series, ...reference(data.reference)],
