@@ -224,6 +224,7 @@ class _Site:
             **_words(data, folder),
             "studies": studies,
             "data_note": notes.data_note(data.summary),
+            "reject_reasons": notes.reject_reasons(data.summary),
             "split_note": notes.split_note(data.summary),
             "splits": split_table(data.summary["splits"]),
             "split_chart": figures.split_chart(folder, data.summary["splits"]),

@@ -11,8 +11,8 @@ from markupsafe import Markup, escape
 
 from xingping.artifacts import atomic_path
 from xingping.fonts import subset_woff2
-from xingping.language import spoken, translations
-from xingping.names import exact_stars, sentence_case, task_name
+from xingping.language import _, spoken, translations
+from xingping.names import exact_stars, sentence_case, source_name, stage_name, task_name
 from xingping.report import content, interactive
 
 __all__ = ["SharedFiles", "duration", "render"]
@@ -122,6 +122,8 @@ def _environment() -> Environment:
         share=content.share,
         count=content.count,
         exact_stars=exact_stars,
+        source_name=source_name,
+        stage_name=stage_name,
         task_title=lambda task: sentence_case(task_name(task)),
     )
     return environment
@@ -138,11 +140,11 @@ def _fonts(sans: Set[str], serif: Set[str]) -> dict[str, Markup]:
 def duration(seconds: float) -> str:
     """Write a time in seconds, or minutes and seconds, or hours and minutes."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return _("{seconds} s").format(seconds=f"{seconds:.1f}")
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return _("{minutes} min {seconds} s").format(minutes=minutes, seconds=rest)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
 
 
 def _data_address(font: bytes) -> Markup:
