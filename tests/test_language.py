@@ -95,7 +95,7 @@ def test_whatever_artefacts_name_has_a_chinese_name():
         names.exact_stars: [1, 2, 3, 4, 5],
         names.side_name: ["film", "user", "time"],
         names.unused_name: list(names.UNUSED),
-        names.stage_name: list(STAGES) + ["crossvalidate", "learning-curve"],
+        names.stage_name: [*STAGES, "crossvalidate", "learning-curve", "tune"],
         names.column_name: list(ColumnSettings.model_fields),
         names.pooling_name: [pooling for pooling in get_args(Pooling) if pooling != "self_attention"],
         names.tuning_name: ["full", "lora", "top-4"],
@@ -144,7 +144,7 @@ def test_whatever_a_row_is_rejected_for_has_a_chinese_name(tmp_path):
     for reason in reasons:
         english, chinese = in_both(lambda reason=reason: names.reason_name(reason))
         assert english == reason
-        assert re.search("[\u4e00-\u9fff]", chinese), reason
+        assert HAN.search(chinese), reason
     used = {pattern for pattern in names.REASONS for reason in reasons if re.fullmatch(pattern, reason, re.DOTALL)}
     assert used == set(names.REASONS)
 
