@@ -220,8 +220,8 @@ def faint(element, least=0.005):
     return bool((abs(grey - common) > 60).mean() < least)
 
 
-def serious_violations(page):
-    """Return what axe-core finds of impact serious or critical, with some of the elements.
+def serious_violations(page, also=()):
+    """Return what axe-core finds of impact serious or critical, or by some rules, with some of the elements.
 
     What is inside an SVG that is an image is nothing to readers of a screen, and most of the time: it is put aside.
     """
@@ -235,7 +235,7 @@ def serious_violations(page):
             f"{node['html'][:120]} {node.get('failureSummary', '')[:200]}" for node in found["nodes"][:4]
         ]
         for found in violations
-        if found["impact"] in ("serious", "critical")
+        if found["impact"] in ("serious", "critical") or found["id"] in also
     }
 
 
