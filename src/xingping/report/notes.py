@@ -20,6 +20,7 @@ __all__ = [
     "data_note",
     "facts",
     "film_index_caption",
+    "film_index_note",
     "film_index_title",
     "film_note",
     "highlight_note",
@@ -47,11 +48,17 @@ def film_index_title(n: int) -> str:
     return ngettext("{n} film", "{n} films", n).format(n=f"{n:,}")
 
 
+def film_index_note(finding: str) -> str:
+    """Say what the page that lists the films is of, and what comes of it."""
+    what = _("What their reviewers give them, and what the model reads from the texts alone.")
+    return join_sentences(what, finding)
+
+
 def film_index_caption() -> str:
     """Say what the table of the films shows."""
     return _(
         "Reviews, their mean and the shares of their stars are of all reviews; all else is of the test reviews. The "
-        "predicted mean has its 95% interval. Each name leads to a case study."
+        "predicted mean has its 95% interval; figures on few reviews are rough. Each name leads to a case study."
     )
 
 

@@ -170,7 +170,8 @@ class _Site:
         means = self.data.metrics["film_means"][task]
         index = film_index(entries, self.data.summary["films"], self.data.metrics, task)
         title = notes.film_index_title(len(films))
-        said = {"title": title, "finding": content.film_finding(means), "caption": notes.film_index_caption()}
+        note, caption = notes.film_index_note(content.film_finding(means)), notes.film_index_caption()
+        said = {"title": title, "standfirst": note, "caption": caption}
         _write(folder / "index.html", "film_index.html.j2", title, {"index": index, **said, **known}, shared)
         return {folder / name for name in ("index.html", *dict(entries))} | shared.write(folder)
 
