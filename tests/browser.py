@@ -212,6 +212,20 @@ EMPTY_FIGURES = """() => {
 }"""
 
 
+def cut_off(page):
+    """Return the words of charts that reach out of their chart, where they are cut off."""
+    return page.evaluate(CUT_OFF)
+
+
+CUT_OFF = """() => [...document.querySelectorAll(".live svg")].flatMap((svg) => {
+  const box = svg.getBoundingClientRect();
+  const outside = (rect) => rect.width > 0 && (rect.left < box.left - 1 || rect.right > box.right + 1
+    || rect.top < box.top - 1 || rect.bottom > box.bottom + 1);
+  const words = [...svg.querySelectorAll("text")].filter((text) => outside(text.getBoundingClientRect()));
+  return words.map((text) => text.textContent);
+})"""
+
+
 def faint(element, least=0.005):
     """Say whether less than a share of the pixels of an element differs clearly from its commonest colour."""
     image = Image.open(BytesIO(element.screenshot())).convert("RGB")

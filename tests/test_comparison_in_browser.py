@@ -12,6 +12,7 @@ from browser import (
     DESKTOP,
     FAULTLESS,
     PHONE,
+    cut_off,
     empty_figures,
     hover_shows_text,
     serious_violations,
@@ -60,6 +61,7 @@ def test_the_page_is_whole(opened):
     visit.page.wait_for_load_state("networkidle")
     assert visit.page.locator("figure").count() == 4
     assert empty_figures(visit.page) == []
+    assert cut_off(visit.page) == []
     assert sideways(visit.page, width) == []
     assert serious_violations(visit.page, ["heading-order"]) == {}
     assert visit.page.locator(".harm").count() == 0

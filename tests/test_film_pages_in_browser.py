@@ -12,6 +12,7 @@ from browser import (
     DESKTOP,
     FAULTLESS,
     PHONE,
+    cut_off,
     empty_figures,
     hover_shows_text,
     serious_violations,
@@ -46,6 +47,7 @@ def test_every_page_is_whole(open_page, name, width, scheme):
     with open_page(name, width=width, scheme=scheme) as visit:
         visit.page.wait_for_load_state("networkidle")
         assert empty_figures(visit.page) == []
+        assert cut_off(visit.page) == []
         assert sideways(visit.page, width) == []
         assert serious_violations(visit.page, ["heading-order", "page-has-heading-one"]) == {}
         assert undrawn(visit.page)["lacking"] == ""

@@ -12,7 +12,7 @@ from xingping.language import N_, _, join_clauses, join_list
 from xingping.names import sentence_case, task_label
 from xingping.report import interactive
 from xingping.report.content import count
-from xingping.report.doubt import MEASURES, verdict_of, write_change, write_ends, write_figure
+from xingping.report.doubt import MEASURES, verdict_of, write_change, write_change_ends, write_ends, write_figure
 from xingping.report.figures import Chart, FigureFolder
 from xingping.report.interactive import Interval
 from xingping.report.rendering import render
@@ -217,7 +217,7 @@ def _measure_table(runs: _Runs) -> Table:
                 over_films = by_film.get(run, {}).get(measure)
                 cells += [
                     write_change(measure, difference),
-                    MISSING if over_films is None else write_ends(measure, over_films),
+                    MISSING if over_films is None else write_change_ends(measure, over_films),
                 ]
                 best = frozenset({2} if verdict_of(measure, difference) > 0 else ())
             rows.append(Row(name, cells, best))

@@ -22,6 +22,7 @@ __all__ = [
     "slice_table",
     "verdict_of",
     "write_change",
+    "write_change_ends",
     "write_ends",
     "write_figure",
 ]
@@ -251,14 +252,20 @@ def write_ends(measure: str, interval: Measures) -> str:
 
 def write_change(measure: str, difference: Measures) -> str:
     """Write a difference with its interval; those of shares in points."""
-    shares = measure in HIGHER_IS_BETTER
-    scale, digits = (100, 1) if shares else (1, 3)
-    value, low, high = (
-        f"{scale * difference[name]:+.{digits}f}".replace("-", "−") for name in ("value", "low", "high")
-    )
-    if shares:
+    value, low, high = (_signed(measure, difference[name]) for name in ("value", "low", "high"))
+    if measure in HIGHER_IS_BETTER:
         return _("{value} points ({low} to {high})").format(value=value, low=low, high=high)
     return with_interval(value, low, high)
+
+
+def write_change_ends(measure: str, difference: Measures) -> str:
+    """Write the ends of a difference's interval; those of shares in points."""
+    return between(_signed(measure, difference["low"]), _signed(measure, difference["high"]))
+
+
+def _signed(measure: str, value: float) -> str:
+    shown = f"{100 * value:+.1f}" if measure in HIGHER_IS_BETTER else f"{value:+.3f}"
+    return shown.replace("-", "−")
 
 
 def _example(test: Mapping[str, Any]) -> str:
