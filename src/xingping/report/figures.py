@@ -55,11 +55,14 @@ class Chart:
         A sentence with the finding.
     live
         The element with the data of the interactive chart that takes its place on a screen; may be empty.
+    title
+        What the drawing has for a title, to stand over the interactive chart; may be empty.
     """
 
     drawing: Markup
     caption: str
     live: Markup = NO_MARKUP
+    title: str = ""
 
 
 class FigureFolder:
@@ -86,7 +89,15 @@ class FigureFolder:
         return folder
 
     def add(
-        self, name: str, figure: Figure, what: str, caption: str, live: Live | None = None, *, stands_in: bool = False
+        self,
+        name: str,
+        figure: Figure,
+        what: str,
+        caption: str,
+        live: Live | None = None,
+        *,
+        title: str = "",
+        stands_in: bool = False,
     ) -> Chart:
         """Save a figure and return it for the page.
 
@@ -102,6 +113,8 @@ class FigureFolder:
             The finding.
         live
             The same as an interactive chart, where there is one.
+        title
+            What stands over that.
         stands_in
             Whether an interactive chart takes the drawing's place that is not the same.
         """
@@ -114,7 +127,7 @@ class FigureFolder:
             drawing = image.format(self.address, svg.name, label, width, height)
         else:
             drawing = Markup(inline_svg(svg.read_text(encoding="utf-8"), name, label))
-        return Chart(drawing, caption, NO_MARKUP if live is None else live.markup(label))
+        return Chart(drawing, caption, NO_MARKUP if live is None else live.markup(label), title)
 
     def remove_stale(self) -> None:
         """Delete the figures of films that an earlier report had and this one has not."""
@@ -192,6 +205,7 @@ def task_charts(
             _("Confusion matrix: {title}.").format(title=title),
             content.confusion_finding(confusion),
             interactive.matrix(confusion, near=False),
+            title=name,
         ),
         "near": folder.add(
             f"{of}-confusion-within-one",
@@ -199,6 +213,7 @@ def task_charts(
             _("Confusion matrix with neighbouring stars counted as right: {title}.").format(title=title),
             content.within_one_finding(confusion),
             interactive.matrix(confusion, near=True),
+            title=name,
         ),
         "distribution": folder.add(
             f"{of}-distribution",
@@ -206,6 +221,7 @@ def task_charts(
             _("Bars of how often each star is true, and given: {title}.").format(title=title),
             content.distribution_finding(confusion),
             interactive.bars({_("true"): true, _("given"): given}),
+            title=name,
         ),
     }
 
@@ -226,7 +242,7 @@ def training_chart(folder: FigureFolder, task: str, history: Mapping[str, Any]) 
     live = interactive.lines(numbers, _("epoch"), panels, (best, _("kept")))
     figure = plots.training_curves(epochs, best, name)
     what = _("Lines of loss and of right ratings by epoch: {task}.").format(task=name)
-    return folder.add(f"{task}-training", figure, what, content.training_finding(history), live)
+    return folder.add(f"{task}-training", figure, what, content.training_finding(history), live, title=name)
 
 
 def _panel(

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from xingping.artifacts import atomic_path
 from xingping.fonts import subset_woff2
 from xingping.language import _, spoken, translations
-from xingping.names import exact_stars, sentence_case, source_name, stage_name, task_name
+from xingping.names import exact_stars, source_name, stage_name
 from xingping.report import content, interactive
 
 __all__ = ["SharedFiles", "duration", "render"]
@@ -124,7 +124,6 @@ def _environment() -> Environment:
         exact_stars=exact_stars,
         source_name=source_name,
         stage_name=stage_name,
-        task_title=lambda task: sentence_case(task_name(task)),
     )
     return environment
 

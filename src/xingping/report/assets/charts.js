@@ -49,7 +49,7 @@
     },
     legend: { top: 0, left: 0, itemWidth: 12, itemHeight: 12, icon: "circle", textStyle: { color: colour("muted"), fontSize: size() },
       inactiveColor: faded(colour("muted"), 0.4) },
-    grid: { left: 8, right: 16, top: 34, bottom: 8, containLabel: true },
+    grid: { left: 12, right: 16, top: 34, bottom: 14, containLabel: true },
   });
   const axis = (more = {}) => ({
     axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: colour("rule") } },
@@ -124,7 +124,7 @@
         height: 380,
         option: {
           ...base(),
-          grid: { left: 8, right: 8, top: 34, bottom: 8, containLabel: true },
+          grid: { left: 24, right: 8, top: 50, bottom: 8, containLabel: true },
           tooltip: { ...base().tooltip, formatter: ({ data: cell }) => note(
             `${data.words.true} ${cell.y + 1} ★ → ${data.words.given} ${cell.x + 1} ★`,
             [`${percent(cell.share)} ${data.words.share}`, `${number(cell.count)} ${data.words.reviews}`]) },
@@ -282,7 +282,7 @@
         height: 360,
         option: {
           ...base(),
-          grid: { left: 8, right: 24, top: 20, bottom: 26, containLabel: true },
+          grid: { left: 12, right: 24, top: 20, bottom: 36, containLabel: true },
           tooltip: { ...base().tooltip, formatter: ({ data: item }) => note(`${data.words.confidence}: ${percent(item.bin.confidence)}`,
             [`${data.words.accuracy}: ${percent(item.bin.accuracy)} (${percent(item.bin.low)} – ${percent(item.bin.high)})`, `${number(item.bin.n)} ${data.words.reviews}`]) },
           xAxis: axis({ type: "value", min: 0, max: 1, name: data.words.confidence, nameLocation: "middle", nameGap: 28, splitLine: { show: false }, label: { formatter: (value) => percent(value, 0) } }),
