@@ -21,7 +21,6 @@ from browser import (
     visiting,
 )
 from report_fixture import BIG_FILM, NASTY_FILM, UNTESTED_FILM, make_run
-from xingping.language import speaking
 from xingping.report import write_report
 
 
@@ -105,15 +104,3 @@ def test_films_can_be_put_in_another_order(open_page, width):
         page.get_by_role("link", name="All films").click()
         assert page.locator("tbody tr").count() == 4
         assert visit.faults() == FAULTLESS
-
-
-def test_the_index_speaks_chinese(chromium, tmp_path):
-    with speaking("zh"):
-        folder = write_report(make_run(tmp_path, tasks=("classification",)), [], all_movies=True).parent
-    with visiting(
-        chromium, (folder / "films/index.html").as_uri(), is_own=lambda asked: asked.startswith(folder.as_uri())
-    ) as visit:
-        shown = visit.page.locator("main").inner_text()
-        assert "预测平均" in shown
-        assert not re.search("[a-z]{3}", shown.replace(NASTY_FILM, ""))
-        assert undrawn(visit.page)["lacking"] == ""

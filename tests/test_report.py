@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -18,10 +19,11 @@ from report_fixture import BIG_FILM, FILMS, NASTY_FILM, UNTESTED_FILM, make_run
 from xingping.artifacts import write_json
 from xingping.errors import InputError, RunDirectoryError
 from xingping.language import speaking
-from xingping.report import content, doubt, find_films, write_report
+from xingping.report import content, doubt, find_films, notes, write_report
 from xingping.report.films import film_index
 from xingping.report.highlights import highlights, shade_measures
 from xingping.report.inline_svg import inline_svg
+from xingping.report.rendering import render
 from xingping.report.run_data import RunData
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -269,12 +271,12 @@ def test_a_film_is_set_beside_another(run):
         write_report(run, [BIG_FILM], versus="海边的猫")
 
 
-@pytest.fixture
-def film_pages(tmp_path):
-    """Write a page for each film, and return their folder."""
-    make_run(tmp_path, tasks=("classification",))
-    write_report(tmp_path, [], all_movies=True)
-    return tmp_path / "report" / "films"
+@pytest.fixture(scope="module")
+def film_pages(tmp_path_factory):
+    """Write a page for each film, and return their folder; tests must not change it."""
+    run = make_run(tmp_path_factory.mktemp("films"), tasks=("classification",))
+    write_report(run, [], all_movies=True)
+    return run / "report" / "films"
 
 
 def test_every_film_can_have_a_page(film_pages):
@@ -323,17 +325,36 @@ def test_the_index_of_films_sets_means_side_by_side(film_pages):
     assert len(values) == 3 * 8 + 3, "one film has no test reviews"
 
 
-def test_film_pages_no_longer_asked_for_are_gone(film_pages):
-    run = film_pages.parent.parent
-    (film_pages / "notes.txt").write_text("mine")
-    (film_pages / "film-099.html").write_text("of a larger run")
+def test_film_pages_no_longer_asked_for_are_gone(film_pages, tmp_path):
+    run = shutil.copytree(film_pages.parent.parent, tmp_path / "run")
+    folder = run / "report" / "films"
+    (folder / "notes.txt").write_text("mine")
+    (folder / "film-099.html").write_text("of a larger run")
     assert list((run / "report" / "figures").glob("film-p001-*"))
-    write_report(run, [], all_movies=True)
-    assert (film_pages / "film-004.html").exists()
-    assert not (film_pages / "film-099.html").exists()
     write_report(run, [])
-    assert [path.name for path in film_pages.iterdir()] == ["notes.txt"]
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
     assert not list((run / "report" / "figures").glob("film-p*"))
+
+
+def test_the_index_of_films_speaks_chinese():
+    index = scale([("甲", 3.2, 2.4, 3.6), ("乙", 4.0, 2.8, 3.3)])
+    record = {
+        "versions": {},
+        "stages": {"prepare": {"seconds": 75.2, "peak_memory_bytes": 2**30}},
+        "settings": {"seed": 0},
+    }
+    summary = {"source": {"name": "bundled sample", "sha256": ""}}
+    with speaking("zh"):
+        note = notes.film_index_note(
+            content.film_finding({"films": {"甲": {"true": 3.0, "predicted": 3.2}}, "coverage": 1})
+        )
+        said = {"title": notes.film_index_title(2), "standfirst": note, "caption": notes.film_index_caption()}
+        context = {"index": index, "record": record, "summary": summary, **said}
+        page = Page(render("film_index.html.j2", "2", context))
+    shown = page.words.replace("xingping", "")
+    for words in ("自带样例", "预测平均", "3.00 (2.40 至 3.60)", "准备 1 分 15 秒"):
+        assert words in shown
+    assert not re.search("[a-z]{3}", shown[: shown.index("准备")])
 
 
 def scale(rows):
