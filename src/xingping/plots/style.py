@@ -62,7 +62,7 @@ FILM_COLOURS = ("#0272b3", "#e79f02", "#039e74", "#d45f02", "#cb79a8", "#57b4ea"
 LONGEST_NAME = 14
 """Characters of a name in a figure."""
 
-LONGEST_NAME_OF_FIVE = 8
+LONGEST_NAME_OF_FIVE = 6
 """Characters of a name where five charts stand side by side."""
 
 WIDTH = 4.4
