@@ -164,7 +164,8 @@ def _values_chart(runs: _Runs, folder: FigureFolder) -> Chart:
     ]
     figure = plots.model_comparison(
         [name for name, _own, _values in rows],
-        *([values[place]["value"] for _name, _own, values in rows] for place in (0, 1)),
+        [exact["value"] for _name, _own, (exact, _near) in rows],
+        [near["value"] for _name, _own, (_exact, near) in rows],
         [own for _name, own, _values in rows],
     )
     live = interactive.dots(rows, [_("exactly right"), _("within one star")])

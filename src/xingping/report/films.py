@@ -150,5 +150,7 @@ def _tested(film: str, metrics: Mapping[str, Any], task: str) -> Tested | None:
     if film not in means:
         return None
     mean, measured = means[film], metrics["films"][film]["test"][task]
-    places = (mean[name] for name in ("true", "predicted", "low", "high"))
-    return Tested(mean["n"], *places, exact=measured["accuracy"], near=measured["accuracy_within_one"])
+    return Tested(
+        n=mean["n"], true=mean["true"], predicted=mean["predicted"], low=mean["low"], high=mean["high"],
+        exact=measured["accuracy"], near=measured["accuracy_within_one"],
+    )  # fmt: skip
