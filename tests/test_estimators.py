@@ -119,7 +119,7 @@ SPOILED = {
     checks.check_do_not_raise_errors_in_init_or_set_params: (ChecksTooEarly, "encoder is a name"),
     checks.check_mixin_order: (MixesTooLate, "wrong order"),
     checks.check_parameters_default_constructible: (HasAMutableDefault, "not allowed"),
-    checks.check_get_params_invariance: (HidesParameters, ""),
+    checks.check_get_params_invariance: (HidesParameters, None),
     checks.check_set_params: (KeepsItsParameters, "does not match"),
 }
 
