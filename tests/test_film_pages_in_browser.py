@@ -79,6 +79,15 @@ def test_drawings_stand_in_where_there_are_no_scripts(chromium, folder):
     context.close()
 
 
+LOADED = "[...document.querySelectorAll('img.plot')].every((image) => image.complete && image.naturalWidth > 100)"
+
+
+def test_a_page_is_printed_with_all_its_drawings(open_page):
+    with open_page("films/film-001.html") as visit:
+        assert visit.page.pdf(format="A4").startswith(b"%PDF")
+        assert visit.page.evaluate(LOADED)
+
+
 def names(page):
     return page.locator("tbody th").all_inner_texts()
 

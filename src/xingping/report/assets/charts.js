@@ -265,7 +265,7 @@
                 if (data.bins[api.value(0)].mean === null) return null;
                 const [x, low] = api.coord([api.value(0), api.value(1)]);
                 const [, high] = api.coord([api.value(0), api.value(2)]);
-                return { type: "line", shape: { x1: x, x2: x, y1: low, y2: high }, style: { stroke: colour("accent"), lineWidth: 5, opacity: 0.25 } };
+                return { type: "line", shape: { x1: x, x2: x, y1: low, y2: high }, style: { stroke: colour("accent"), lineWidth: 2, opacity: 0.4 } };
               } },
             { name: data.words.mean, type: "line", data: data.bins.map((bin) => bin.mean), connectNulls: true, symbolSize: 7, color: colour("accent"), lineStyle: { width: 2 } },
             { name: data.words.reviews, type: "bar", xAxisIndex: 1, yAxisIndex: 1, data: data.bins.map((bin) => bin.n), color: faded(colour("muted"), 0.6), barMaxWidth: 26 },
