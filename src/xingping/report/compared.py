@@ -13,7 +13,7 @@ from xingping.names import sentence_case, task_label
 from xingping.report import interactive
 from xingping.report.content import count
 from xingping.report.doubt import MEASURES, verdict_of, write_change, write_change_ends, write_ends, write_figure
-from xingping.report.figures import Chart, FigureFolder
+from xingping.report.figures import Chart, FigureFolder, short_title
 from xingping.report.interactive import Interval
 from xingping.report.rendering import render
 from xingping.report.tabular import MISSING, Column, Group, Row, Table
@@ -190,7 +190,7 @@ def _difference_charts(runs: _Runs, folder: FigureFolder) -> list[Chart]:
         )
         live = interactive.dots(
             rows, names, percent=kind == "shares", digits=1 if kind == "shares" else 3, signed=True,
-            reference=(0.0, runs.names[runs.first]),
+            reference=(0.0, short_title(runs.names[runs.first])),
         )  # fmt: skip
         what = _("Dots of the differences to the first run, with intervals.")
         charts.append(folder.add(f"differences-{kind}", figure, what, caption, live))

@@ -93,11 +93,12 @@
       const named = names(rows.map((row) => row.label), 230);
       const step = Math.max(data.series.length > 1 ? 50 : 42, named.lines * named.label.lineHeight + 8);
       const top = (data.series.length > 1 ? 34 : 14) + (data.reference ? 16 : 0);
+      const half = data.reference ? 0.55 * width(data.reference.label) + 6 : 0;
       return {
         height: top + 30 + step * rows.length,
         option: {
           ...base(),
-          grid: { left: named.left, right: 32, top, bottom: 30 },
+          grid: { left: Math.max(named.left, half), right: Math.max(32, half), top, bottom: 30 },
           tooltip: { ...base().tooltip, trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: faded(colour("muted"), 0.12) } },
             formatter: (points) => {
               const told = points.filter((point) => point.data?.of);
