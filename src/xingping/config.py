@@ -332,9 +332,13 @@ class RunSettings(Settings):
         min_length=1,
         description="Comma-separated: classification,regression,ordinal.",
     )
-    movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
+    movies: tuple[str, ...] = Field(
+        (), description='Film to add a case study of; may be repeated. A run keeps its films; "" takes them back.'
+    )
     all_movies: bool = Field(False, description="Also write a page for each film, and an index of them.")
-    versus: str | None = Field(None, min_length=1, description="Film to compare the films of --movie with.")
+    versus: str | None = Field(
+        None, min_length=1, description='Film to compare the films of --movie with; "" takes it back.'
+    )
     language: Language = Field("en", description="Language of the report: en, or zh (Chinese).")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from xingping.language import _
 
 __all__ = [
-    "Live", "bars", "dots", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "scripts", "stacked",
-    "timeline",
+    "Live", "bars", "dots", "embed", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "scripts",
+    "sources", "stacked", "timeline",
 ]  # fmt: skip
 
 Interval = Mapping[str, float]
@@ -50,11 +50,15 @@ def embed(data: object) -> Markup:
     return htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
+def sources() -> list[str]:
+    """Return ECharts and what uses it."""
+    assets = files("xingping.report") / "assets"
+    return [(assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js")]
+
+
 def scripts() -> Markup:
     """Return ECharts and what uses it, to stand in a page."""
-    assets = files("xingping.report") / "assets"
-    parts = [(assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js")]
-    return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in parts)
+    return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in sources())
 
 
 def dots(
@@ -62,6 +66,8 @@ def dots(
     series: Sequence[str],
     *,
     percent: bool = True,
+    digits: int | None = None,
+    signed: bool = False,
     notes: Sequence[Sequence[str]] = (),
     reference: tuple[float, str] | None = None,
 ) -> Live:
@@ -75,6 +81,10 @@ def dots(
         Names.
     percent
         Whether values are shares, 0..1.
+    digits
+        Behind the point; by default one of shares, two of others.
+    signed
+        Whether values are differences, written with their signs.
     notes
         Further lines of each row's tooltip.
     reference
@@ -85,7 +95,8 @@ def dots(
         for at, (label, own, values) in enumerate(rows)
     ]
     mark = None if reference is None else {"value": reference[0], "label": reference[1]}
-    return Live("dots", {"rows": shown, "series": list(series), "percent": percent, "reference": mark})
+    data = {"rows": shown, "series": list(series), "percent": percent, "signed": signed, "reference": mark}
+    return Live("dots", data if digits is None else {**data, "digits": digits})
 
 
 def matrix(counts: Sequence[Sequence[int]], *, near: bool) -> Live:
