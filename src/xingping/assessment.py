@@ -75,6 +75,7 @@ class _Assessment:
         test = reviews.table(indices, ["row", "text", "film", "rating"])
         texts = test["text"].to_pylist()
         true, films = reviews.ratings(indices), reviews.film_names(indices)
+        self.progress.say(f"evaluate: rating {len(texts):,} test reviews")
         ratings = {task: each.predict_features(features, texts) for task, each in self.predictors.items()}
         models: dict[str, Answers] = {task: Answers.of(each) for task, each in ratings.items()}
         self.progress.say("evaluate: baselines")
