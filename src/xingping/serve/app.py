@@ -14,20 +14,27 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from xingping.config import ServeSettings, Task
+from xingping.config import Language, ServeSettings, Task
+from xingping.report import script_digests
 from xingping.serve.batching import Batcher
 from xingping.serve.boundary import Boundary
 from xingping.serve.guards import ApiKeys, RateLimit
-from xingping.serve.jobs import TableJobs
+from xingping.serve.jobs import KIND_PATTERN, TableJobs
 from xingping.serve.model import ModelLoader
-from xingping.serve.observation import Metrics
+from xingping.serve.observation import Metrics, log
 from xingping.serve.problems import Problem
-from xingping.serve.schemas import Explanations, Model, ProblemBody, RatingList, Requests, Similar, TableState
+from xingping.serve.schemas import (
+    TABLE_EXAMPLE,
+    Explanations,
+    Model,
+    ProblemBody,
+    RatingList,
+    Requests,
+    Similar,
+    TableState,
+)
 
 __all__ = ["create_app"]
-
-BODY_SECONDS = 20.0
-"""Time for a client to send the body of a request."""
 
 PAGE = {
     "index.html": "text/html; charset=utf-8",
@@ -36,17 +43,32 @@ PAGE = {
     "icon.svg": "image/svg+xml",
 }
 
+STUDY_POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; font-src data:; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
+)
+"""For a case study: its own two scripts and no others, nothing from elsewhere, no access to the page's origin."""
+
 MOST_DETAILS = 3
 """Faults of a body that are told."""
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemBody, "description": description}
+Responses = dict[int | str, dict[str, Any]]
+"""What FastAPI is told of answers, by their status."""
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"model": ProblemBody, "description": description}
+
+
+PROBLEMS: Responses = {
+    status: _problem(description)
     for status, description in {
         400: "The body cannot be read.",
         401: "An API key is needed.",
         408: "The body came too slowly.",
         413: "The body is too large.",
         422: "The body is not what it should be.",
+        431: "Address and headers are too large.",
         429: "Too many requests of this client.",
         503: "Too many requests wait, the time is up, or the model is not loaded; see Retry-After.",
     }.items()
@@ -79,7 +101,7 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     )
     metrics = Metrics(lambda: batcher.waiting)
 
-    jobs = TableJobs(batcher, lambda: (loader.model.predictor, loader.model.table))
+    jobs = TableJobs(batcher, lambda: loader.model)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -87,6 +109,7 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
         yield
         jobs.close()
         batcher.close()
+        log("closed", accepted=metrics.accepted, answered=metrics.answered, left=metrics.left)
 
     app = FastAPI(
         title="xingping",
@@ -105,7 +128,7 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     _add_page(app)
     _add_handlers(app)
     largest = {"": settings.max_body, "/v1/tables": settings.max_table}
-    app.add_middleware(Boundary, metrics=metrics, max_body=largest, body_seconds=BODY_SECONDS)
+    app.add_middleware(Boundary, metrics=metrics, max_body=largest, body_seconds=settings.request_seconds)
     return app
 
 
@@ -147,7 +170,9 @@ def _add_model_routes(
         found = await batcher.submit(model.explain, body.texts, seconds=settings.deadline)
         return Explanations(task=model.predictor.task, explanations=list(found))
 
-    @app.post("/v1/similar", dependencies=guarded, summary="Find reviews like these")
+    none: Responses = {404: _problem("This model was saved without reviews.")}
+
+    @app.post("/v1/similar", dependencies=guarded, summary="Find reviews like these", responses=none)
     async def similar(body: requests.similar) -> Similar:  # type: ignore[name-defined]
         """Find the reviews of the training split that the model sees nearest, with their stars."""
         model = loader.model
@@ -166,20 +191,26 @@ def _add_table_routes(
     app: FastAPI, loader: ModelLoader, jobs: TableJobs, guard: Callable[[Request], Awaitable[None]]
 ) -> None:
     guarded = [Depends(guard)]
-    body = {"content": {"text/csv": {"schema": {"type": "string"}}}, "required": True}
+    body = {"content": {"text/csv": {"schema": {"type": "string", "example": TABLE_EXAMPLE}}}, "required": True}
+    name_schema = {"pattern": KIND_PATTERN, "examples": ["reviews.csv"]}
+    missing: Responses = {404: _problem("There is no such table (any more).")}
+    not_done: Responses = {409: _problem("It is not done.")}
 
     @app.post(
         "/v1/tables", status_code=202, dependencies=guarded, summary="Rate a table",
-        openapi_extra={"requestBody": body}, responses={415: {"model": ProblemBody, "description": "No such format."}},
+        openapi_extra={"requestBody": body}, responses={415: _problem("No such format, or it is packed.")},
     )  # fmt: skip
-    async def submit(request: Request, name: Annotated[str, Query(max_length=255)]) -> TableState:
-        """Take a table, whose name ends in .csv, .tsv, .jsonl or .json, and rate it in the background."""
-        _ = loader.model
-        return await asyncio.to_thread(jobs.submit, name, await request.body())
+    async def submit(
+        request: Request,
+        name: Annotated[str, Query(max_length=255, json_schema_extra=name_schema, description="Of the file.")],
+        language: Annotated[Language, Query(description="Of its case study.")] = "en",
+    ) -> TableState:
+        """Take a table, and rate it in the background; a case study of its most reviewed film is made, too.
 
-    missing: dict[int | str, dict[str, Any]] = {
-        404: {"model": ProblemBody, "description": "There is no such table (any more)."}
-    }
+        The id of a table is its secret: who knows it needs no key to get the rated table and the case study.
+        """
+        _ = loader.model
+        return await asyncio.to_thread(jobs.submit, name, await request.body(), language=language)
 
     @app.get("/v1/tables/{table}", dependencies=guarded, summary="How far is a table?", responses=missing)
     async def state(table: str) -> TableState:
@@ -187,18 +218,28 @@ def _add_table_routes(
         return await asyncio.to_thread(jobs.state, table)
 
     @app.get(
-        "/v1/tables/{table}/rated", dependencies=guarded, summary="Get a rated table", response_class=Response,
-        responses={
-            **missing,
-            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-            409: {"model": ProblemBody, "description": "It is not done."},
-        },
+        "/v1/tables/{table}/rated", summary="Get a rated table", response_class=Response,
+        responses={200: _content("text/csv", "The table with its ratings."), **missing, **not_done},
     )  # fmt: skip
     async def rated(table: str) -> Response:
         """Return the table with the ratings behind its own columns, as CSV in UTF-8 that spreadsheets recognise."""
         content = await asyncio.to_thread(jobs.result(table).read_bytes)
         headers = {"Content-Disposition": 'attachment; filename="rated.csv"'}
         return Response(codecs.BOM_UTF8 + content, media_type="text/csv; charset=utf-8", headers=headers)
+
+    @app.get(
+        "/v1/tables/{table}/study", summary="Read the case study of a table", response_class=Response,
+        responses={200: _content("text/html", "The page."), **missing, **not_done},
+    )  # fmt: skip
+    async def study(table: str) -> Response:
+        """Return the case study of the table's most reviewed film, a page that needs no other."""
+        content = await asyncio.to_thread(jobs.study(table).read_bytes)
+        policy = STUDY_POLICY.format(scripts=" ".join(f"'{digest}'" for digest in script_digests()))
+        return Response(content, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
+
+
+def _content(kind: str, description: str) -> dict[str, Any]:
+    return {"content": {kind: {"schema": {"type": "string"}}}, "description": description}
 
 
 def _add_operator_routes(app: FastAPI, loader: ModelLoader, metrics: Metrics) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xingping.artifacts import read_json
+from xingping.artifacts import describe_versions, read_json
 from xingping.config import Task
 from xingping.errors import RunDirectoryError, XingpingError
 from xingping.explanation import explain
@@ -14,8 +14,8 @@ from xingping.neighbours import Neighbour, Neighbours
 from xingping.predictor import RatingPredictor
 from xingping.segmentation import Segmenter
 from xingping.serve.batching import Work
-from xingping.serve.jobs import pack
 from xingping.serve.observation import log
+from xingping.serve.packing import pack
 from xingping.serve.problems import Problem
 from xingping.serve.schemas import ExplainedText, Model, Rating, SimilarReview, explanations, ratings
 
@@ -47,6 +47,10 @@ class LoadedModel:
         self.similar = Work("similar", self._similar)
         self.table = Work("table", lambda texts: pack(self.predictor.predict(texts)))
         self.description = self._describe(path)
+        record = path / "run.json"
+        self.versions: dict[str, str] = (
+            read_json(record).get("versions") if record.is_file() else None
+        ) or describe_versions()
         for text in WARM_UP:
             self._rate([text])
 

@@ -13,6 +13,8 @@ const SAYS = {
     pasteNote: "每行一条评论；或者粘贴带列名的表格。", films: "每部影片的平均星级（95% 区间）",
     columns: ["影片", "评论数", "平均", "下限", "上限"], sending: "正在上传……", noTable: "请先选择文件或粘贴内容。",
     working2: (p) => `正在打分……${p}%`, done: (t) => `完成：${t.rows} 行，其中 ${t.unrated} 行没有文字。`,
+    waiting: "前面还有别的表格，请稍候……", study: (film) => `打开《${film}》的影片分析`, studying: "正在制作影片分析……",
+    noStudy: (why) => `没有影片分析：${why}`, key: "API 密钥", useKey: "使用",
   },
   en: {
     title: "How many stars is this review?", label: "Review (Chinese)", rate: "Rate", examples: "For example:",
@@ -29,6 +31,8 @@ const SAYS = {
     paste: "Or paste", tableNote: "CSV, TSV or JSON Lines, with the columns named in the first line; every row is kept and gets its stars.",
     pasteNote: "A review a line; or a table with its columns named.", films: "Mean rating of each film (95% interval)",
     columns: ["Film", "Reviews", "Mean", "Low", "High"], sending: "Sending …", noTable: "Choose a file or paste something first.",
+    waiting: "Other tables come first …", study: (film) => `Open the case study of ${film}`, studying: "Making the case study …",
+    noStudy: (why) => `No case study: ${why}`, key: "API key", useKey: "Use it",
     working2: (p) => `Rating … ${p}%`, done: (t) => `Done: ${t.rows} rows, ${t.unrated} of them without text.`,
   },
 };
@@ -40,6 +44,7 @@ let model = null;
 let shown = null;
 let asked = 0;
 let films = [];
+let studied = null;
 const told = new Map();
 
 function make(tag, text, attributes = {}) {
@@ -59,6 +64,7 @@ function speak() {
   for (const [id, say] of told) at(id).textContent = say(says);
   if (shown) show(shown);
   showFilms();
+  if (studied) at("study").textContent = says.study(studied);
 }
 
 /** Tell something in the language of the page, and again where that changes. */
@@ -68,25 +74,44 @@ function tell(id, say) {
 }
 
 class Refusal extends Error {
-  constructor(say) {
+  constructor(say, wait = null) {
     super();
     this.say = say;
+    this.wait = wait;
   }
 }
 
+const keyOf = () => { try { return sessionStorage.getItem("key"); } catch { return at("key").value; } };
+
 async function ask(path, body, kind = "application/json") {
   let response;
+  const headers = body ? { "Content-Type": kind } : {};
+  const key = keyOf();
+  if (key) headers["X-API-Key"] = key;
   try {
     const sent = kind === "application/json" ? JSON.stringify(body) : body;
-    response = await fetch(path, body ? { method: "POST", headers: { "Content-Type": kind }, body: sent } : {});
+    response = await fetch(path, body ? { method: "POST", headers, body: sent } : { headers });
   } catch {
     throw new Refusal((says) => says.offline);
   }
   if (response.ok) return response.json();
+  if (response.status === 401) at("access").hidden = false;
   const wait = response.headers.get("Retry-After");
-  if (wait) throw new Refusal((says) => says.retry(wait));
+  if (wait) throw new Refusal((says) => says.retry(wait), Number(wait));
   const problem = await response.json().catch(() => ({}));
   throw new Refusal((says) => says.failed + (problem.error?.message ?? response.statusText));
+}
+
+/** Ask again and again while the server says when to come again: it is only a question of how far something is. */
+async function askPatiently(path) {
+  for (;;) {
+    try {
+      return await ask(path);
+    } catch (error) {
+      if (!(error instanceof Refusal) || !error.wait) throw error;
+      await sleep(1000 * error.wait);
+    }
+  }
 }
 
 function show({ rating, explanation, similar }) {
@@ -203,25 +228,27 @@ async function rateTable() {
   const [content, name] = file ? [file, file.name] : asTable(pasted);
   const resume = pause(at("upload").querySelector("button[type=submit]"));
   at("download").hidden = true;
+  at("study").hidden = true;
+  tell("studyMessage", () => "");
+  studied = null;
   films = [];
   showFilms();
   tell("tableMessage", (says) => says.sending);
   at("progress").value = 0;
   at("progress").hidden = false;
   try {
-    let table = await ask(`v1/tables?name=${encodeURIComponent(name)}`, content, "text/csv");
+    let table = await ask(`v1/tables?language=${language}&name=${encodeURIComponent(name)}`, content, "text/csv");
     while (table.state === "waiting" || table.state === "working") {
       await sleep(500);
-      table = await ask(`v1/tables/${table.id}`);
+      table = await askPatiently(`v1/tables/${table.id}`);
       at("progress").value = table.total ? table.done / table.total : 0;
-      tell("tableMessage", (says) => says.working2(Math.round(100 * at("progress").value)));
+      const percent = Math.floor(100 * at("progress").value);
+      tell("tableMessage", table.state === "waiting" ? (says) => says.waiting : (says) => says.working2(percent));
     }
     if (table.state === "failed") throw new Refusal((says) => says.failed + table.message);
-    tell("tableMessage", (says) => says.done(table));
-    at("rated").href = `v1/tables/${table.id}/rated`;
-    at("download").hidden = false;
-    films = table.films ?? [];
-    showFilms();
+    showTable(table);
+    resume();
+    await awaitStudy(table);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     tell("tableMessage", error.say);
@@ -229,6 +256,37 @@ async function rateTable() {
     at("progress").hidden = true;
     resume();
   }
+}
+
+function showTable(table) {
+  tell("tableMessage", (says) => says.done(table));
+  at("progress").hidden = true;
+  at("rated").href = `v1/tables/${table.id}/rated`;
+  at("download").hidden = false;
+  films = table.films ?? [];
+  showFilms();
+}
+
+/** Wait for the case study, unless another table is rated meanwhile. */
+async function awaitStudy(table) {
+  const mine = at("rated").href;
+  const isShown = () => at("rated").href === mine && !at("download").hidden;
+  const isDue = () => table.study === "waiting" || table.study === "working";
+  if (isDue()) tell("studyMessage", (says) => says.studying);
+  while (isDue()) {
+    await sleep(500);
+    table = await askPatiently(`v1/tables/${table.id}`);
+  }
+  if (!isShown()) return;
+  if (table.study === "failed") {
+    tell("studyMessage", (says) => says.noStudy(table.study_message));
+    return;
+  }
+  tell("studyMessage", () => "");
+  studied = table.film;
+  at("study").textContent = SAYS[language].study(studied);
+  at("study").href = `v1/tables/${table.id}/study`;
+  at("study").hidden = false;
 }
 
 at("upload").addEventListener("submit", (event) => { event.preventDefault(); rateTable(); });
@@ -246,8 +304,23 @@ at("examples").append(...EXAMPLES.map((text) => {
   button.addEventListener("click", () => { at("text").value = text; rate(); });
   return button;
 }));
-speak();
-ask("v1/model").then((found) => { model = found; speak(); }).catch((error) => {
-  if (!(error instanceof Refusal)) throw error;
-  tell("message", error.say);
+/** Learn what is served; a server that is still loading says when to ask again. */
+async function meet() {
+  try {
+    model = await askPatiently("v1/model");
+    at("access").hidden = true;
+    tell("message", () => "");
+    speak();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    tell("message", error.say);
+  }
+}
+
+at("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  try { sessionStorage.setItem("key", at("key").value.trim()); } catch { /* then it is taken from the field */ }
+  meet();
 });
+speak();
+meet();
