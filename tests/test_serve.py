@@ -77,6 +77,23 @@ def test_words_are_explained_and_their_places_are_right(client):
     assert max(explained["words"], key=lambda word: word["effect"])["word"] in GOOD
 
 
+def test_words_of_long_texts_are_not_left_out_one_by_one(trained_run, monkeypatch):
+    monkeypatch.setattr("xingping.serve.model.EFFECT_CHARACTERS", 6)
+    with serving(trained_run) as client:
+        texts = [f"{GOOD}看过", f"都{BAD}看过很久了", f"{GOOD}"]
+        found = client.post("/v1/explain", json={"texts": texts}).json()["explanations"]
+        assert [explained["text"] for explained in found] == texts
+        assert [explained["words"][0]["effect"] is None for explained in found] == [False, True, False]
+        assert all(word["gradient"] is not None for explained in found for word in explained["words"])
+
+
+def test_explanations_that_would_take_too_long_are_refused(trained_run):
+    with serving(trained_run, queue_tokens=3000) as client:
+        body = {"texts": [f"{GOOD}{number}" * 9 for number in range(20)]}
+        assert code_of(client.post("/v1/explain", json=body), 422) == "too_much"
+        assert client.post("/v1/explain", json={"texts": body["texts"][:1]}).status_code == 200
+
+
 def test_similar_reviews_are_of_training_and_near(client):
     (reviews,) = client.post("/v1/similar", json={"texts": [f"片子里{GOOD}看过"], "n": 3}).json()["similar"]
     assert len(reviews) == 3

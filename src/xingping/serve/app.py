@@ -2,6 +2,7 @@
 
 import asyncio
 import codecs
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from xingping.serve.observation import Metrics, log
 from xingping.serve.problems import Problem
 from xingping.serve.schemas import (
     TABLE_EXAMPLE,
+    ExplainedText,
     Explanations,
     Model,
     ProblemBody,
@@ -101,7 +103,7 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     )
     metrics = Metrics(lambda: batcher.waiting)
 
-    jobs = TableJobs(batcher, lambda: loader.model)
+    jobs = TableJobs(batcher, lambda: loader.model, most_characters=settings.max_characters)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -165,10 +167,18 @@ def _add_model_routes(
 
     @app.post("/v1/explain", dependencies=guarded, summary="Say what ratings rest on")
     async def explain(body: requests.texts) -> Explanations:  # type: ignore[name-defined]
-        """Rate reviews and say which words the model looked at, and what each word does to the rating."""
+        """Rate reviews and say which words the model looked at, and what each word does to the rating.
+
+        Of a review beyond 200 characters the effect of each word is not found.
+        """
         model = loader.model
-        found = await batcher.submit(model.explain, body.texts, seconds=settings.deadline)
-        return Explanations(task=model.predictor.task, explanations=list(found))
+        if model.explain.tokens(body.texts) > settings.queue_tokens:
+            raise Problem(422, "too_much", "these are too many texts to explain in one request; send fewer")
+        found: list[ExplainedText] = []
+        end = time.monotonic() + settings.deadline
+        for text in body.texts:  # each on its own: other requests come in between
+            found += await batcher.submit(model.explain, [text], seconds=max(0.0, end - time.monotonic()))
+        return Explanations(task=model.predictor.task, explanations=found)
 
     none: Responses = {404: _problem("This model was saved without reviews.")}
 

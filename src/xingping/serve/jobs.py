@@ -95,10 +95,12 @@ class TableJobs:
         Does the work.
     model
         Gives the model, once it is loaded.
+    most_characters
+        Of a longer text only the beginning is rated.
     """
 
-    def __init__(self, batcher: Batcher, model: Callable[[], LoadedModel]) -> None:
-        self._batcher, self._model = batcher, model
+    def __init__(self, batcher: Batcher, model: Callable[[], LoadedModel], *, most_characters: int) -> None:
+        self._batcher, self._model, self._most_characters = batcher, model, most_characters
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -243,7 +245,7 @@ class TableJobs:
             for start in range(0, len(texts), TOGETHER):
                 if not self._is_open:
                     raise _ClosingError
-                chunk = texts[start : start + TOGETHER]
+                chunk = [text[: self._most_characters] for text in texts[start : start + TOGETHER]]
                 rows += self._batcher.run(model.table, chunk)
                 if progress is not None:
                     progress(len(chunk))

@@ -10,6 +10,7 @@ from xingping.explanation import Explanation
 
 __all__ = [
     "TABLE_EXAMPLE",
+    "ExplainedText",
     "Explanations",
     "FilmMean",
     "Model",
@@ -97,7 +98,9 @@ class WordEffect(_Body):
     start: int = Field(description="Where it begins in the text, in characters.")
     end: int
     weight: float = Field(description="Its share of the attention on words.")
-    effect: float | None = Field(description="The expected rating less that without the word, in stars.")
+    effect: float | None = Field(
+        description="The expected rating less that without the word, in stars; null in a text beyond 200 characters."
+    )
     gradient: float | None = Field(description="Its part of the expected rating by integrated gradients, in stars.")
     hops: list[float] = Field(description="Its share of all the attention of each hop.")
 

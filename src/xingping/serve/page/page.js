@@ -142,13 +142,14 @@ function show({ rating, explanation, similar }) {
 }
 
 function showWords(explanation, says) {
-  const most = Math.max(0.05, ...explanation.words.map((word) => Math.abs(word.effect ?? 0)));
+  const part = (word) => word.effect ?? word.gradient ?? 0;  // of a long text words are not left out one by one
+  const most = Math.max(0.05, ...explanation.words.map((word) => Math.abs(part(word))));
   const characters = Array.from(explanation.text);  // the server counts characters, not UTF-16 units
   const parts = [];
   let end = 0;
   for (const word of explanation.words) {
     parts.push(document.createTextNode(characters.slice(end, word.start).join("")));
-    const effect = word.effect ?? 0;
+    const effect = part(word);
     const span = make("span", characters.slice(word.start, word.end).join(""), { class: effect >= 0 ? "up" : "down", title: says.effect(effect) });
     span.style.setProperty("--share", Math.abs(effect) / most);
     parts.push(span);
@@ -163,6 +164,7 @@ function pause(button) {
   const hadFocus = document.activeElement === button;
   button.disabled = true;
   return () => {
+    if (!button.disabled) return;
     button.disabled = false;
     if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
   };
@@ -233,22 +235,12 @@ async function rateTable() {
   studied = null;
   films = [];
   showFilms();
-  tell("tableMessage", (says) => says.sending);
   at("progress").value = 0;
   at("progress").hidden = false;
+  let table = null;
   try {
-    let table = await ask(`v1/tables?language=${language}&name=${encodeURIComponent(name)}`, content, "text/csv");
-    while (table.state === "waiting" || table.state === "working") {
-      await sleep(500);
-      table = await askPatiently(`v1/tables/${table.id}`);
-      at("progress").value = table.total ? table.done / table.total : 0;
-      const percent = Math.floor(100 * at("progress").value);
-      tell("tableMessage", table.state === "waiting" ? (says) => says.waiting : (says) => says.working2(percent));
-    }
-    if (table.state === "failed") throw new Refusal((says) => says.failed + table.message);
+    table = await ratedTable(content, name);
     showTable(table);
-    resume();
-    await awaitStudy(table);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     tell("tableMessage", error.say);
@@ -256,11 +248,32 @@ async function rateTable() {
     at("progress").hidden = true;
     resume();
   }
+  if (!table) return;
+  try {
+    await awaitStudy(table);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    tell("studyMessage", error.say);
+  }
+}
+
+/** Send a table, and tell how far it is until it is rated. */
+async function ratedTable(content, name) {
+  tell("tableMessage", (says) => says.sending);
+  let table = await ask(`v1/tables?language=${language}&name=${encodeURIComponent(name)}`, content, "text/csv");
+  while (table.state === "waiting" || table.state === "working") {
+    await sleep(500);
+    table = await askPatiently(`v1/tables/${table.id}`);
+    at("progress").value = table.total ? table.done / table.total : 0;
+    const percent = Math.floor(100 * at("progress").value);
+    tell("tableMessage", table.state === "waiting" ? (says) => says.waiting : (says) => says.working2(percent));
+  }
+  if (table.state === "failed") throw new Refusal((says) => says.failed + table.message);
+  return table;
 }
 
 function showTable(table) {
   tell("tableMessage", (says) => says.done(table));
-  at("progress").hidden = true;
   at("rated").href = `v1/tables/${table.id}/rated`;
   at("download").hidden = false;
   films = table.films ?? [];
