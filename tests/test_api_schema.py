@@ -1,5 +1,7 @@
 """What the OpenAPI schema says is what the server does: schemathesis asks it what it allows, and what it forbids."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,27 +20,29 @@ EXAMPLES = 5
 """For each operation, beside those that the schema's limits call for."""
 
 
+LIMITS = {"max_texts": 3, "max_characters": 40}
+"""So small that what is just allowed, and what is just not, is sent quickly."""
+
+schema = schemathesis.openapi.from_dict(create_app(Path("nowhere"), ServeSettings(**LIMITS)).openapi())
+
+
 @pytest.fixture(scope="module")
-def api(trained_run):
-    """Serve with small limits: what is just allowed and just not is then sent quickly."""
+def address(trained_run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xingping.serve.jobs.MOST_WAITING", 10_000)  # that it turns tables away is tested elsewhere
-        with served(trained_run, max_texts=3, max_characters=40) as address:
-            yield schemathesis.openapi.from_url(f"{address}/openapi.json")
-
-
-schema = schemathesis.pytest.from_fixture("api")
+        with served(trained_run, **LIMITS) as address:
+            yield address
 
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_server_keeps_to_its_schema(case):
-    case.call_and_validate()
+def test_the_server_keeps_to_its_schema(address, case):
+    case.call_and_validate(base_url=address)
 
 
 @pytest.fixture(scope="module")
-def document(trained_run):
-    return create_app(trained_run, ServeSettings()).openapi()
+def document():
+    return create_app(Path("nowhere")).openapi()
 
 
 def test_every_operation_declares_its_errors_and_shows_an_example(document):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from browser import DESKTOP, FAULTLESS, PHONE, SEE_ALL, empty_figures, serious_violations, sideways, visiting
+from browser import DESKTOP, FAULTLESS, PHONE, SEE_ALL, empty_figures, serious_violations, sideways, undrawn, visiting
 from toy import BAD, GOOD
 
 pytest.importorskip("fastapi")
@@ -120,6 +120,18 @@ def test_the_word_that_decides_has_the_strongest_colour(open_page):
     assert (share, effect) == (1, "up")
     assert word in GOOD
     assert colour != min(strengths)[3]
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+def test_all_characters_are_drawn_where_the_reader_has_no_chinese_font(open_page, locale):
+    page = open_page(locale).page
+    rate(page, f"{REVIEW}，哭了三次；值得二刷！龘")
+    page.evaluate("document.fonts.ready")
+    expect(page.locator("#words")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    found = undrawn(page)
+    assert found["lacking"] == ""
+    assert found["characters"] > 20
 
 
 def test_examples_are_rated_at_once(open_page):

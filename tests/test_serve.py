@@ -186,6 +186,9 @@ def test_the_page_and_what_it_needs_are_there(client):
         assert client.get(f"/{name}").status_code == 200
         assert f'"{name}"' in page.text
     assert "http" not in client.get("/page.js").text
+    font = client.get("/font.otf")
+    assert (font.status_code, font.headers["content-type"], font.content[:4]) == (200, "font/otf", b"OTTO")
+    assert 'url("font.otf")' in client.get("/page.css").text
 
 
 def rated_table(client, name, content):
@@ -216,6 +219,12 @@ def test_a_table_is_rated_in_the_background(client):
     assert [row["predicted_rating"] for row in rows] == ["5", "1", ""]
     assert rows[2]["电影"] == "'=乙"
     assert "attachment" in rated.headers["content-disposition"]
+
+
+def test_films_that_are_called_like_numbers_or_formulas_have_their_names(client):
+    rows = [f"{film},{GOOD}{number}" for film in ("1917", "=1+1", "NA") for number in range(3)]
+    state, _ = rated_table(client, "t.csv", "\n".join(["电影,评论", *rows]).encode())
+    assert sorted(film["film"] for film in state["films"]) == ["1917", "=1+1", "NA"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0", b"a,b\n1,2\n", b"\xff\xfe\xfd", b"[" * 3000])

@@ -12,10 +12,12 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from xingping.config import Language, ServeSettings, Task
+from xingping.errors import UsageError
+from xingping.fonts import font_path
 from xingping.report import script_digests
 from xingping.serve.batching import Batcher
 from xingping.serve.boundary import Boundary
@@ -108,6 +110,7 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         loader.start()
+        jobs.start()
         yield
         jobs.close()
         batcher.close()
@@ -272,6 +275,16 @@ def _add_page(app: FastAPI) -> None:
     for name, kind in PAGE.items():
         path = "/" if name == "index.html" else f"/{name}"
         app.add_api_route(path, _file(folder.joinpath(name).read_bytes(), kind), include_in_schema=False)
+
+    async def font() -> Response:
+        """Return the Chinese font, for readers who have none: the page works offline."""
+        try:
+            path = font_path()
+        except UsageError as error:
+            raise Problem(404, "not_found", "no font with Chinese characters is installed") from error
+        return FileResponse(path, media_type="font/otf", headers={"Cache-Control": "public, max-age=604800"})
+
+    app.add_api_route("/font.otf", font, include_in_schema=False)
 
 
 def _file(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
-import pyarrow.csv
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xingping.answers import Ratings
@@ -50,6 +50,9 @@ STUDIED_ROWS, STUDIED_REVIEWS = 200_000, 50_000
 SHOWN_NAME = 80
 """Characters of a file's name that a case study shows."""
 
+MOST_FILMS = 500
+"""Films of a table that are told of, the most reviewed first."""
+
 CLOSING_SECONDS = 10.0
 """How long a case study that is being made is waited for at the end."""
 
@@ -79,7 +82,7 @@ class _Job:
 
     @property
     def films(self) -> Path:
-        return self.folder / "films.csv"
+        return self.folder / "films.parquet"
 
     @property
     def page(self) -> Path:
@@ -104,9 +107,14 @@ class TableJobs:
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._folder = Path()
+        self._is_open = False
+        self._thread = threading.Thread(target=self._serve, name="tables", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take tables."""
         self._folder = Path(tempfile.mkdtemp(prefix="xingping-tables-"))
         self._is_open = True
-        self._thread = threading.Thread(target=self._serve, name="tables", daemon=True)
         self._thread.start()
 
     def submit(self, name: str, content: bytes, *, language: Language = "en") -> TableState:
@@ -185,7 +193,7 @@ class TableJobs:
         return job.page
 
     def close(self) -> None:
-        """Drop what waits, and remove all files."""
+        """Drop what waits, and remove all files; it must have been started."""
         with self._lock:
             self._is_open = False
         self._queue.put(None)
@@ -214,7 +222,7 @@ class TableJobs:
             job.state = "working"
             failure = self._attempt(job, self._rate)
             if failure:
-                job.study_state, job.state, job.message = "failed", "failed", failure
+                job.message, job.study_state, job.state = failure, "failed", "failed"
             else:
                 job.study_state, job.state = "working", "done"  # in this order: who sees it done sees that more comes
                 job.study_message = self._attempt(job, self._study)
@@ -303,7 +311,7 @@ class _JobProgress:
 def _state(job: _Job) -> TableState:
     films: list[FilmMean] | None = None
     if job.state == "done" and job.films.is_file():
-        films = [FilmMean.model_validate(row) for row in pyarrow.csv.read_csv(job.films).to_pylist()]
+        films = [FilmMean.model_validate(row) for row in pq.read_table(job.films).slice(0, MOST_FILMS).to_pylist()]
     return TableState(
         id=job.id, state=job.state, done=job.done, total=job.total, rows=job.rows, unrated=job.unrated,
         message=job.message or None, films=films, study=job.study_state, study_message=job.study_message or None,

@@ -15,6 +15,11 @@ const SAYS = {
     working2: (p) => `正在打分……${p}%`, done: (t) => `完成：${t.rows} 行，其中 ${t.unrated} 行没有文字。`,
     waiting: "前面还有别的表格，请稍候……", study: (film) => `打开《${film}》的影片分析`, studying: "正在制作影片分析……",
     noStudy: (why) => `没有影片分析：${why}`, key: "API 密钥", useKey: "使用",
+    problems: {
+      unauthorized: "需要 API 密钥。", body_too_large: "内容太大，请分批发送。", too_much: "一次要解释的文字太多。",
+      unknown_format: "只接受 CSV、TSV、JSON Lines 和 JSON；压缩文件请先解压。", model_failed: "模型无法加载，原因见服务器日志。",
+      internal_error: "服务器出错了，原因见其日志。", no_such_table: "没有这张表格（结果只保留一小时）。",
+    },
   },
   en: {
     title: "How many stars is this review?", label: "Review (Chinese)", rate: "Rate", examples: "For example:",
@@ -33,6 +38,7 @@ const SAYS = {
     columns: ["Film", "Reviews", "Mean", "Low", "High"], sending: "Sending …", noTable: "Choose a file or paste something first.",
     waiting: "Other tables come first …", study: (film) => `Open the case study of ${film}`, studying: "Making the case study …",
     noStudy: (why) => `No case study: ${why}`, key: "API key", useKey: "Use it",
+    problems: {},
     working2: (p) => `Rating … ${p}%`, done: (t) => `Done: ${t.rows} rows, ${t.unrated} of them without text.`,
   },
 };
@@ -99,7 +105,7 @@ async function ask(path, body, kind = "application/json") {
   const wait = response.headers.get("Retry-After");
   if (wait) throw new Refusal((says) => says.retry(wait), Number(wait));
   const problem = await response.json().catch(() => ({}));
-  throw new Refusal((says) => says.failed + (problem.error?.message ?? response.statusText));
+  throw new Refusal((says) => says.failed + (says.problems[problem.error?.code] ?? problem.error?.message ?? response.statusText));
 }
 
 /** Ask again and again while the server says when to come again: it is only a question of how far something is. */
