@@ -415,7 +415,7 @@ def test_a_packed_table_is_refused(server, name):
 
 
 FAILING = {
-    "nothing": (b"", "empty"),
+    "blank lines": (b"\n\n\n", "empty"),
     "a header alone": (b"text\n", ""),
     "NULs": (b"\0" * 10_000, "binary|unknown|no text"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "PNG"),
@@ -490,8 +490,9 @@ def test_a_table_over_the_limit_is_refused(server):
     assert upload(server, "t.csv", b"text\n" + b"a" * (17 << 20)).status == 413
 
 
-def test_names_that_are_too_long_or_not_there_are_refused(server):
+def test_names_that_are_too_long_or_not_there_and_tables_of_nothing_are_refused(server):
     assert upload(server, "a" * 300 + ".csv", b"text\na\n").status == 422
+    assert upload(server, "t.csv", b"").status == 422
     check(send(server, request(b"text\na\n", path="/v1/tables", kind="text/csv")), 422)
     check(send(server, request(b"text\na\n", path="/v1/tables?name=t.csv&language=%00", kind="text/csv")), 422)
 

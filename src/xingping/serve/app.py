@@ -204,7 +204,10 @@ def _add_table_routes(
     app: FastAPI, loader: ModelLoader, jobs: TableJobs, guard: Callable[[Request], Awaitable[None]]
 ) -> None:
     guarded = [Depends(guard)]
-    body = {"content": {"text/csv": {"schema": {"type": "string", "example": TABLE_EXAMPLE}}}, "required": True}
+    body = {
+        "content": {"text/csv": {"schema": {"type": "string", "minLength": 1, "example": TABLE_EXAMPLE}}},
+        "required": True,
+    }
     name_schema = {"pattern": KIND_PATTERN, "examples": ["reviews.csv"]}
     missing: Responses = {404: _problem("There is no such table (any more).")}
     not_done: Responses = {409: _problem("It is not done.")}
@@ -223,7 +226,10 @@ def _add_table_routes(
         The id of a table is its secret: who knows it needs no key to get the rated table and the case study.
         """
         _ = loader.model
-        return await asyncio.to_thread(jobs.submit, name, await request.body(), language=language)
+        content = await request.body()
+        if not content:
+            raise Problem(422, "invalid_request", "body: the table is empty")
+        return await asyncio.to_thread(jobs.submit, name, content, language=language)
 
     @app.get("/v1/tables/{table}", dependencies=guarded, summary="How far is a table?", responses=missing)
     async def state(table: str) -> TableState:

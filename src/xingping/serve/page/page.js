@@ -60,10 +60,15 @@ function make(tag, text, attributes = {}) {
   return element;
 }
 
+/** Write text where it is another: what stays need not be drawn, or read out, again. */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 function speak() {
   const says = SAYS[language];
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
-  for (const element of document.querySelectorAll("[data-says]")) element.textContent = says[element.dataset.says];
+  for (const element of document.querySelectorAll("[data-says]")) write(element, says[element.dataset.says]);
   at("language").textContent = says.other;
   at("language").lang = language === "zh" ? "en" : "zh-Hans";
   at("model").textContent = model ? says.model(model) : "";
@@ -341,5 +346,7 @@ at("access").addEventListener("submit", (event) => {
   try { sessionStorage.setItem("key", at("key").value.trim()); } catch { /* then it is taken from the field */ }
   meet();
 });
+// Chromium leaves some of the text that stood there before a font came as it was; at another size, it is drawn anew.
+document.fonts.addEventListener("loadingdone", () => { document.documentElement.style.fontSize = "17.01px"; });
 speak();
 meet();
