@@ -4,7 +4,8 @@
         [--json OUT] [-- PREDICT OPTIONS]
 
 The rows are those of the table again and again, with a number in front of every text but those of the first round, so
-that every round has new texts; --repeat leaves them as they are. Each prediction is a process of its own; its peak
+that every round has new texts; --repeat leaves them as they are, and where RUN was made from the same table, their
+features are in the store and nothing is encoded. Each prediction is a process of its own; its peak
 memory is what the system says of it at the end (`ru_maxrss` of that process). The second one gets SIGKILL when the rows
 kept beside the target pass a share of the whole, and is started again, --kills times. Exit code 1 where the results
 differ, a row is missing or out of order, or something is left in the folder.

@@ -36,17 +36,15 @@ class Server:
 
     def __init__(self, process):
         self.process, self.lines = process, []
-        self.port = int(self._wait_for("listening")["url"].rpartition(":")[2])
-        self._wait_for("ready")
+        seen = {}
+        while not {"listening", "ready"} <= set(seen):
+            line = process.stderr.readline()
+            assert line, "".join(self.lines)
+            self.lines.append(line)
+            seen |= {event["event"]: event for event in [json.loads(line)]}
+        self.port = int(seen["listening"]["url"].rpartition(":")[2])
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    def _wait_for(self, event):
-        for line in iter(self.process.stderr.readline, ""):
-            self.lines.append(line)
-            if line.startswith("{") and json.loads(line)["event"] == event:
-                return json.loads(line)
-        raise AssertionError("".join(self.lines))
 
     def _read(self):
         self.lines += self.process.stderr

@@ -122,6 +122,21 @@ def test_the_word_that_decides_has_the_strongest_colour(open_page):
     assert colour != min(strengths)[3]
 
 
+def test_words_of_a_long_review_are_coloured_by_gradients(open_page):
+    page = open_page().page
+    rate(page, "片子里的人和事都看过了" * 20 + GOOD)
+    assert "integrated gradients" in page.inner_text("#wordsNote")
+    share, word = max(
+        page.evaluate(
+            "[...document.querySelectorAll('#words span')].map((word) => "
+            "[Number(word.style.getPropertyValue('--share')), word.textContent])"
+        )
+    )
+    assert (share, word in GOOD) == (1, True)
+    rate(page, REVIEW)
+    assert "without the word" in page.inner_text("#wordsNote")
+
+
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 def test_all_characters_are_drawn_where_the_reader_has_no_chinese_font(open_page, locale):
     page = open_page(locale).page

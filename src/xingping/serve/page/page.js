@@ -3,6 +3,7 @@ const SAYS = {
     title: "这条短评，会打几颗星？", label: "影评（中文）", rate: "打分", examples: "例如：", probabilities: "各星级的概率",
     words: "哪些词起了作用", similar: "相似的评论",
     wordsNote: "暖色的词使评分升高，冷色的使其降低：颜色越深，去掉该词后评分变化越大。",
+    longNote: "暖色的词使评分升高，冷色的使其降低；长评论不逐词去掉，而用积分梯度计算每个词的份额。",
     similarNote: "模型认为最接近的训练集评论，以及作者给出的星级。",
     expected: (x) => `期望 ${x.toFixed(2)} 星`, starsOf: (n) => `${n} 星`, working: "正在打分……", empty: "请先输入一条评论。",
     set: (set, share) => `真实星级有 ${share}% 的把握在其中：${set.join("、")} 星。`, retry: (s) => `服务器繁忙，请 ${s} 秒后再试。`,
@@ -25,6 +26,7 @@ const SAYS = {
     title: "How many stars is this review?", label: "Review (Chinese)", rate: "Rate", examples: "For example:",
     probabilities: "Probability of each star", words: "What the rating rests on", similar: "Reviews like it",
     wordsNote: "Warm words raise the rating, cold ones lower it: the deeper, the more the rating moves without the word.",
+    longNote: "Warm words raise the rating, cold ones lower it; in a long review by integrated gradients, not by leaving words out.",
     similarNote: "Training reviews that the model sees nearest, with their authors' stars.",
     expected: (x) => `${x.toFixed(2)} stars expected`, starsOf: (n) => `${n} ${n === 1 ? "star" : "stars"}`,
     working: "Rating …", empty: "Write a review first.",
@@ -154,6 +156,8 @@ function show({ rating, explanation, similar }) {
 
 function showWords(explanation, says) {
   const part = (word) => word.effect ?? word.gradient ?? 0;  // of a long text words are not left out one by one
+  const isLong = explanation.words.some((word) => word.effect === null);
+  write(at("wordsNote"), isLong ? says.longNote : says.wordsNote);
   const most = Math.max(0.05, ...explanation.words.map((word) => Math.abs(part(word))));
   const characters = Array.from(explanation.text);  // the server counts characters, not UTF-16 units
   const parts = [];
