@@ -42,6 +42,7 @@ def run_server(path: Path, settings: ServeSettings, *, task: Task | None = None)
     """
     app = create_app(path, settings, task=task)
     logging.basicConfig(handlers=[LogLines()], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
     config = uvicorn.Config(
         app,
         http=connection_type(settings.request_seconds),
