@@ -60,6 +60,15 @@ def test_every_operation_declares_its_errors_and_shows_an_example(document):
             assert body["properties"]["texts"]["examples"]
 
 
+def test_keys_are_declared_where_they_are_needed(document, tmp_path):
+    assert "securitySchemes" not in document["components"]
+    (tmp_path / "keys").write_text("key\n", encoding="utf-8")
+    guarded = create_app(Path("nowhere"), ServeSettings(api_keys=tmp_path / "keys")).openapi()
+    assert len(guarded["components"]["securitySchemes"]) == 2
+    assert len(guarded["paths"]["/v1/predict"]["post"]["security"]) == 2
+    assert "security" not in guarded["paths"]["/v1/tables/{table}/rated"]["get"]
+
+
 def test_the_example_of_a_table_can_be_sent(trained_run, document):
     example = document["paths"]["/v1/tables"]["post"]["requestBody"]["content"]["text/csv"]["schema"]["example"]
     with TestClient(create_app(trained_run)) as client:

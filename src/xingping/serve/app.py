@@ -10,9 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 
 from xingping.config import Language, ServeSettings, Task
@@ -126,9 +127,9 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
         redoc_url=None,
     )
     app.state.loader = loader
-    guard = _guard(settings)
-    _add_model_routes(app, settings, loader, batcher, guard)
-    _add_table_routes(app, loader, jobs, guard)
+    guarded = _guards(settings)
+    _add_model_routes(app, settings, loader, batcher, guarded)
+    _add_table_routes(app, loader, jobs, guarded)
     _add_operator_routes(app, loader, metrics)
     _add_page(app)
     _add_handlers(app)
@@ -137,8 +138,8 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     return app
 
 
-def _guard(settings: ServeSettings) -> Callable[[Request], Awaitable[None]]:
-    """Return what checks the key and the rate of a request."""
+def _guards(settings: ServeSettings) -> list[Any]:
+    """Return the dependencies that check the key and the rate of a request, and tell OpenAPI of the key."""
     keys = ApiKeys(settings.api_keys) if settings.api_keys else None
     limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
 
@@ -149,7 +150,8 @@ def _guard(settings: ServeSettings) -> Callable[[Request], Awaitable[None]]:
         if limit is not None:
             limit.check(client)
 
-    return check
+    told = [HTTPBearer(auto_error=False), APIKeyHeader(name="X-API-Key", auto_error=False)] if keys else []
+    return [Depends(check), *(Security(scheme) for scheme in told)]
 
 
 def _add_model_routes(
@@ -157,9 +159,9 @@ def _add_model_routes(
     settings: ServeSettings,
     loader: ModelLoader,
     batcher: Batcher,
-    guard: Callable[[Request], Awaitable[None]],
+    guarded: list[Any],
 ) -> None:
-    requests, guarded = Requests(settings), [Depends(guard)]
+    requests = Requests(settings)
 
     @app.post("/v1/predict", dependencies=guarded, summary="Rate reviews")
     async def predict(body: requests.texts) -> RatingList:  # type: ignore[name-defined]
@@ -200,10 +202,7 @@ def _add_model_routes(
         return loader.model.description
 
 
-def _add_table_routes(
-    app: FastAPI, loader: ModelLoader, jobs: TableJobs, guard: Callable[[Request], Awaitable[None]]
-) -> None:
-    guarded = [Depends(guard)]
+def _add_table_routes(app: FastAPI, loader: ModelLoader, jobs: TableJobs, guarded: list[Any]) -> None:
     body = {
         "content": {"text/csv": {"schema": {"type": "string", "minLength": 1, "example": TABLE_EXAMPLE}}},
         "required": True,
