@@ -181,12 +181,12 @@ class TableState(_Body):
     total: int
     rows: int = Field(description="Rows of the table, once it is done.")
     unrated: int = Field(description="Rows without a text.")
-    message: str | None = Field(description="Why it failed.")
+    message: str | None = Field(None, description="Why it failed.")
     films: list[FilmMean] | None = Field(
         description="Where the table names films, once it is done: the 500 most reviewed."
     )
     study: State = Field(description="Of the case study, which follows the ratings.")
-    study_message: str | None = Field(description="Why there is no case study.")
+    study_message: str | None = Field(None, description="Why there is no case study.")
     film: str | None = Field(description="Whose case study it is: the most reviewed film, or the file.")
 
 
