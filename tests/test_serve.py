@@ -191,13 +191,13 @@ def test_the_page_and_what_it_needs_are_there(client):
     assert 'url("font.otf")' in client.get("/page.css").text
 
 
-def rated_table(client, name, content):
-    table = client.post("/v1/tables", params={"name": name}, content=content)
+def rated_table(client, name, content, **wanted):
+    table = client.post("/v1/tables", params={"name": name, **wanted}, content=content)
     assert table.status_code == 202, table.text
     address = f"/v1/tables/{table.json()['id']}"
     for _ in range(600):
         state = client.get(address).json()
-        if state["state"] in ("done", "failed") and state["study"] in ("done", "failed"):
+        if state["state"] in ("done", "failed") and state["study"] in ("none", "done", "failed"):
             return state, client.get(f"{address}/rated")
         time.sleep(0.05)
     raise AssertionError(state)
@@ -205,7 +205,7 @@ def rated_table(client, name, content):
 
 def test_a_table_is_rated_in_the_background(client):
     content = f"电影,评论\n甲,{GOOD}看过\n甲,{BAD}\n=乙,\n".encode()
-    state, rated = rated_table(client, "../../表.CSV", content)
+    state, rated = rated_table(client, "../../表.CSV", content, study=True)
     assert (state["state"], state["rows"], state["unrated"]) == ("done", 3, 1)
     assert 0 < state["done"] == state["total"] < len(content)  # the header is not rated
     assert (state["study"], state["film"]) == ("done", "甲")
@@ -249,7 +249,7 @@ def test_tables_of_unknown_kinds_and_unknown_tables_are_refused(client):
 
 def test_a_case_study_has_the_language_that_was_asked_for(client):
     content = "\n".join(["评论", *(f"{GOOD}第{number}遍" for number in range(6))]).encode()
-    answer = client.post("/v1/tables", params={"name": "t.csv", "language": "zh"}, content=content)
+    answer = client.post("/v1/tables", params={"name": "t.csv", "study": True, "language": "zh"}, content=content)
     address = f"/v1/tables/{answer.json()['id']}"
     assert code_of(client.get(f"{address}/study"), 409) == "not_done"
     for _ in range(600):
@@ -264,7 +264,7 @@ def test_a_case_study_has_the_language_that_was_asked_for(client):
 
 def test_the_table_of_a_study_that_fails_can_still_be_had(client, monkeypatch):
     monkeypatch.setattr("xingping.serve.jobs.STUDIED_REVIEWS", 1)
-    state, rated = rated_table(client, "t.csv", f"评论\n{GOOD}1\n{GOOD}2\n".encode())
+    state, rated = rated_table(client, "t.csv", f"评论\n{GOOD}1\n{GOOD}2\n".encode(), study=True)
     assert (state["state"], state["study"]) == ("done", "failed")
     assert "2 reviews" in state["study_message"]
     assert rated.status_code == 200

@@ -218,9 +218,10 @@ def _add_table_routes(app: FastAPI, loader: ModelLoader, jobs: TableJobs, guarde
     async def submit(
         request: Request,
         name: Annotated[str, Query(max_length=255, json_schema_extra=name_schema, description="Of the file.")],
-        language: Annotated[Language, Query(description="Of its case study.")] = "en",
+        study: Annotated[bool, Query(description="Also make a case study of its most reviewed film.")] = False,
+        language: Annotated[Language, Query(description="Of the case study.")] = "en",
     ) -> TableState:
-        """Take a table, and rate it in the background; a case study of its most reviewed film is made, too.
+        """Take a table, and rate it in the background; where wanted, make a case study of its most reviewed film.
 
         The id of a table is its secret: who knows it needs no key to get the rated table and the case study.
         """
@@ -228,7 +229,7 @@ def _add_table_routes(app: FastAPI, loader: ModelLoader, jobs: TableJobs, guarde
         content = await request.body()
         if not content:
             raise Problem(422, "invalid_request", "body: the table is empty")
-        return await asyncio.to_thread(jobs.submit, name, content, language=language)
+        return await asyncio.to_thread(jobs.submit, name, content, study=study, language=language)
 
     @app.get("/v1/tables/{table}", dependencies=guarded, summary="How far is a table?", responses=missing)
     async def state(table: str) -> TableState:

@@ -26,7 +26,7 @@ from xingping.serve.model import LoadedModel
 from xingping.serve.observation import log
 from xingping.serve.packing import unpack
 from xingping.serve.problems import Problem
-from xingping.serve.schemas import FilmMean, State, TableState
+from xingping.serve.schemas import FilmMean, State, StudyState, TableState
 from xingping.unrated import read_film, write_film
 
 __all__ = ["KIND_PATTERN", "TableJobs"]
@@ -64,8 +64,8 @@ class _Job:
     source: Path
     name: str
     language: Language
+    study_state: StudyState
     state: State = "waiting"
-    study_state: State = "waiting"
     study_message: str = ""
     film: str = ""
     expected: dict[str, float] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class TableJobs:
         self._is_open = True
         self._thread.start()
 
-    def submit(self, name: str, content: bytes, *, language: Language = "en") -> TableState:
+    def submit(self, name: str, content: bytes, *, study: bool = False, language: Language = "en") -> TableState:
         """Take a table.
 
         Parameters
@@ -126,8 +126,10 @@ class TableJobs:
             Of the file; its ending says what it is.
         content
             The file.
+        study
+            Whether to make a case study, too.
         language
-            Of its case study.
+            Of that.
 
         Raises
         ------
@@ -151,7 +153,7 @@ class TableJobs:
             folder.mkdir()
             source = folder / f"table.{ending[1].lower()}"
             shown = re.split(r"[/\\]", name)[-1][-SHOWN_NAME:]
-            job = self._jobs[job_id] = _Job(job_id, folder, source, shown, language)
+            job = self._jobs[job_id] = _Job(job_id, folder, source, shown, language, "waiting" if study else "none")
         job.source.write_bytes(content)
         self._queue.put(job)
         return _state(job)
@@ -189,7 +191,8 @@ class TableJobs:
         """
         job = self._job(job_id)
         if job.study_state != "done":
-            raise Problem(409, "not_done", f"the case study is {job.study_state}")
+            why = "none is made of this table" if job.study_state == "none" else f"it is {job.study_state}"
+            raise Problem(409, "not_done", f"there is no case study: {why}")
         return job.page
 
     def close(self) -> None:
@@ -222,7 +225,9 @@ class TableJobs:
             job.state = "working"
             failure = self._attempt(job, self._rate)
             if failure:
-                job.message, job.study_state, job.state = failure, "failed", "failed"
+                job.message, job.study_state, job.state = failure, "none", "failed"
+            elif job.study_state == "none":
+                job.state = "done"
             else:
                 job.study_state, job.state = "working", "done"  # in this order: who sees it done sees that more comes
                 job.study_message = self._attempt(job, self._study)
@@ -278,6 +283,11 @@ class TableJobs:
             )
         model = self._model()
         film = read_film(job.source, model.predictor, name=job.name, most=STUDIED_REVIEWS)
+        longest = max(map(len, film.texts))
+        if longest > self._most_characters:
+            raise InputError(
+                f"a case study takes reviews of up to {self._most_characters:,} characters; one has {longest:,}"
+            )
         expected = np.array([job.expected[text] for text in film.texts])
         with speaking(job.language):
             write_film(job.page, model.predictor, film, expected, source=job.name, versions=model.versions)

@@ -20,6 +20,7 @@ __all__ = [
     "Requests",
     "Similar",
     "State",
+    "StudyState",
     "TableState",
     "explanations",
     "ratings",
@@ -60,6 +61,7 @@ PROBLEM_EXAMPLE = {
 }
 
 State = Literal["waiting", "working", "done", "failed"]
+StudyState = Literal["none", "waiting", "working", "done", "failed"]
 
 
 def _like(example: dict[str, Any]) -> ConfigDict:
@@ -185,7 +187,7 @@ class TableState(_Body):
     films: list[FilmMean] | None = Field(
         description="Where the table names films, once it is done: the 500 most reviewed."
     )
-    study: State = Field(description="Of the case study, which follows the ratings.")
+    study: StudyState = Field(description="Of the case study, which follows the ratings; none where none is wanted.")
     study_message: str | None = Field(None, description="Why there is no case study.")
     film: str | None = Field(description="Whose case study it is: the most reviewed film, or the file.")
 

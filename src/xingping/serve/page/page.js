@@ -275,7 +275,7 @@ async function rateTable() {
 /** Send a table, and tell how far it is until it is rated. */
 async function ratedTable(content, name) {
   tell("tableMessage", (says) => says.sending);
-  let table = await ask(`v1/tables?language=${language}&name=${encodeURIComponent(name)}`, content, "text/csv");
+  let table = await ask(`v1/tables?study=true&language=${language}&name=${encodeURIComponent(name)}`, content, "text/csv");
   while (table.state === "waiting" || table.state === "working") {
     await sleep(500);
     table = await askPatiently(`v1/tables/${table.id}`);
