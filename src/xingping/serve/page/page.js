@@ -311,6 +311,7 @@ async function awaitStudy(table) {
     return;
   }
   tell("studyMessage", () => "");
+  if (table.study !== "done") return;
   studied = table.film;
   at("study").textContent = SAYS[language].study(studied);
   at("study").href = `v1/tables/${table.id}/study`;
