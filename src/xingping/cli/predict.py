@@ -113,7 +113,7 @@ def _method(name: str | None, *, explain: bool) -> "Method | None":
         raise typer.BadParameter("--method is of the words; add --explain")
     if name not in (None, *METHODS):
         raise typer.BadParameter(f"--method {name}: choose from {', '.join(METHODS)}")
-    return cast("Method", name or "gradients") if explain else None
+    return (name or "gradients") if explain else None
 
 
 def parse_task(name: str | None) -> Task | None:
