@@ -22,7 +22,8 @@ ORDER = [
     "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "attribution", "explanation",
     "examples", "faithfulness", "moving_words", "estimates", "vocabulary", "contrast", "aspect_lexicon", "aspects",
     "periods", "typical", "film_study", "film_comparison", "projection", "assessment", "language", "names", "fonts",
-    "plots", "report", "unrated", "table_writer", "batch", "serve", "scale", "stages", "pipeline", "cli",
+    "plots", "report", "unrated", "table_writer", "row_answers", "file_parts", "rated_file", "batch", "serve", "scale",
+    "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -305,6 +305,7 @@ class ServeSettings(Settings):
         200_000, ge=1, description="Tokens that may wait; a request beyond gets 503 and when to try again."
     )
     deadline: float = Field(30.0, gt=0, le=3600, description="Seconds after which a request is given up with 503.")
+    request_seconds: float = Field(20.0, gt=0, le=3600, description="Seconds a client has to send a request; then 408.")
     max_texts: int = Field(256, ge=1, le=100_000, description="Texts a request may hold.")
     max_characters: int = Field(20_000, ge=1, description="Characters a text may have.")
     max_body: int = Field(4 << 20, ge=1024, description="Bytes a request's body may have.")

@@ -17,7 +17,7 @@ from xingping.cleaning import clean_text
 from xingping.config import EncoderSettings, Measure, Task
 from xingping.encoders import FrozenEncoder, TokenFeatures
 from xingping.errors import EncoderError, InputError, RunDirectoryError
-from xingping.features import StoredFeatures
+from xingping.features import FeatureStore, StoredFeatures, find_or_encode
 from xingping.heads import RatingHead
 from xingping.metrics import DecisionRule, decide, expected_rating, round_rating
 from xingping.model_card import MODEL_FORMAT, Calibration, ModelCard
@@ -74,6 +74,7 @@ class RatingPredictor:
         self.ngrams = ngrams
         self._encoder = encoder
         self._segmenter: Segmenter | None = None
+        self._store: FeatureStore | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, task: Task | None = None) -> "RatingPredictor":
@@ -228,12 +229,35 @@ class RatingPredictor:
         place = {text: index for index, text in enumerate(distinct)}
         return Ratings.join(parts).take([place[text] for text in cleaned])
 
+    def look_up(self, store: FeatureStore) -> None:
+        """Take features from a store from now on, where it has them.
+
+        One that keeps 8 bits is left alone: its vectors are not quite those of the encoder, and a rating must not
+        depend on whether a text happens to be stored.
+        """
+        if store.layout.dtype == "fp16":
+            self._store = store
+
     def encode(self, texts: Sequence[str]) -> StoredFeatures:
         """Return the features of raw texts, as `predict_features` and `vectors` take them."""
-        return StoredFeatures.of(self._encode(self.clean(texts), None))
+        cleaned = self.clean(texts)
+        place = {text: index for index, text in enumerate(dict.fromkeys(cleaned))}
+        features = StoredFeatures.of(self._encode(list(place), None))
+        return features if len(place) == len(cleaned) else features.take([place[text] for text in cleaned])
 
     def _encode(self, texts: list[str], progress: Callable[[int], None] | None) -> TokenFeatures:
-        """Encode cleaned texts in the unit that the head was trained on."""
+        """Return features of distinct cleaned texts in the unit that the head was trained on, stored or new."""
+        if self._store is None:
+            return self._compute(texts, progress)
+        report = progress or (lambda _count: None)
+
+        def compute(missing: list[str]) -> TokenFeatures:
+            report(len(texts) - len(missing))
+            return self._compute(missing, progress)
+
+        return find_or_encode(self._store, texts, compute)
+
+    def _compute(self, texts: list[str], progress: Callable[[int], None] | None) -> TokenFeatures:
         features = self.encoder.encode(texts, progress=progress)
         if self.card.features.unit == "token":
             return features

@@ -5,8 +5,11 @@ canvas and all else as SVG, and its tooltips can be elements, so that a review i
 are in the data, in the language of the page.
 """
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -16,8 +19,8 @@ from markupsafe import Markup
 from xingping.language import _
 
 __all__ = [
-    "Live", "bars", "dots", "embed", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "scripts",
-    "sources", "stacked", "timeline",
+    "Live", "bars", "dots", "embed", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "script_digests",
+    "scripts", "sources", "stacked", "timeline",
 ]  # fmt: skip
 
 Interval = Mapping[str, float]
@@ -50,15 +53,22 @@ def embed(data: object) -> Markup:
     return htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def sources() -> list[str]:
+@cache
+def sources() -> tuple[str, ...]:
     """Return ECharts and what uses it."""
     assets = files("xingping.report") / "assets"
-    return [(assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js")]
+    return tuple((assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js"))
 
 
 def scripts() -> Markup:
     """Return ECharts and what uses it, to stand in a page."""
     return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in sources())
+
+
+def script_digests() -> list[str]:
+    """Return what a Content-Security-Policy calls the scripts by, so that it need allow no others."""
+    digests = [hashlib.sha256(part.encode()).digest() for part in sources()]
+    return [f"sha256-{base64.b64encode(digest).decode()}" for digest in digests]
 
 
 def dots(

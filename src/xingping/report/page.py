@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xingping.artifacts import RunDirectory, atomic_path
+from xingping.artifacts import atomic_path
 from xingping.film_study import FilmReviews
 from xingping.names import task_name
 from xingping.report import content, doubt, figures, notes
@@ -31,8 +31,6 @@ MAP_FILMS = 500
 """Films, the most reviewed first, that the points of the map name."""
 
 FILM_PAGES = "films"
-
-FILE_PAGE = "file"
 
 
 def write_report(
@@ -101,13 +99,15 @@ def _remove_stale(folder: Path, written: Set[Path]) -> None:
             empty.rmdir()
 
 
-def write_study(run_path: Path, reviews: FilmReviews, stopwords: frozenset[str], verdict: str, source: str) -> Path:
-    """Write the case study of reviews that a model of a run rated: `report/file/index.html`, and its figures.
+def write_study(
+    page: Path, reviews: FilmReviews, stopwords: frozenset[str], verdict: str, source: str, versions: Mapping[str, str]
+) -> None:
+    """Write the case study of reviews that a model rated, and its figures in a folder beside it.
 
     Parameters
     ----------
-    run_path
-        The run directory.
+    page
+        The file to write.
     reviews
         With expected ratings.
     stopwords
@@ -116,19 +116,19 @@ def write_study(run_path: Path, reviews: FilmReviews, stopwords: frozenset[str],
         What the model makes of them, in a sentence.
     source
         Name of the file that they are from.
+    versions
+        Of what rated them.
 
     Raises
     ------
     OutputError
         The folder cannot be written.
     """
-    page = run_path / "report" / FILE_PAGE / "index.html"
     folder = FigureFolder(page.parent / "figures")
     study = make_unrated_study(reviews, "film-01", folder, stopwords, verdict)
-    context = {"study": study, "record": RunDirectory.open(run_path, needs="train").record, "source": source}
+    context = {"study": study, "versions": versions, "source": source}
     _write(page, "study_page.html.j2", reviews.film, context)
     folder.remove_stale()
-    return page
 
 
 @dataclass(frozen=True)
