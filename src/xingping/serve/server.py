@@ -42,6 +42,7 @@ def run_server(path: Path, settings: ServeSettings, *, task: Task | None = None)
         log_level="warning",
         access_log=False,  # the application logs its own requests, as JSON
         server_header=False,
+        http="h11",  # whatever else is installed: the bound on headers is h11's
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         h11_max_incomplete_event_size=HEADER_BYTES,
         ws="none",
