@@ -1,7 +1,7 @@
 """The documentation: gathers its pages, writes the one of all commands, and builds the site.
 
     python tools/docs.py commands     writes docs/reference/commands.md from the command line itself
-    python tools/docs.py build        builds the site into build/docs/site (extra `docs`)
+    python tools/docs.py build        builds the site into build/docs/site, warnings being errors (extra `docs`)
 
 Pages link to each other as they lie on disk, so that they can be read there. The site is of docs/ and of what its pages
 link to beside it (results/, the example notebook); links that lead out of docs/ are turned to the copies.
@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import typer.main
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ROOT / "docs" / "reference" / "commands.md"
+SETTINGS = ROOT / "tools" / "zensical.toml"
 
 BESIDE = ("results", "examples", "CHANGELOG.md", "CONTRIBUTING.md")
 """What pages may link to outside docs/."""
@@ -67,8 +67,7 @@ def _escaped(text: str) -> str:
 
 
 def gather(target: Path) -> None:
-    """Copy all pages into a folder, with links that hold there."""
-    shutil.rmtree(target, ignore_errors=True)
+    """Copy all pages into a folder that is not there yet, with links that hold there."""
     shutil.copytree(ROOT / "docs", target)
     for name in BESIDE:
         source = ROOT / name
@@ -109,13 +108,13 @@ def _place(path: Path) -> Path:
     return Path(*inside.parts[1:]) if inside.parts[0] == "docs" else inside
 
 
-def build() -> int:
-    """Build the site, with warnings as errors, and return the exit code."""
-    settings = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
-    shutil.rmtree(ROOT / settings["site_dir"], ignore_errors=True)
-    gather(ROOT / settings["docs_dir"])
+def build(folder: Path = ROOT / "build" / "docs") -> int:
+    """Build the site into `site` of a folder, with warnings as errors, and return the exit code."""
+    shutil.rmtree(folder, ignore_errors=True)
+    gather(folder / "pages")
+    shutil.copy(SETTINGS, folder)
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    return subprocess.run(command, cwd=folder, check=False).returncode
 
 
 def main() -> None:
