@@ -2,7 +2,7 @@
 
 import pytest
 
-from browser import DESKTOP, FAULTLESS, PHONE, serious_violations, visiting
+from browser import DESKTOP, FAULTLESS, PHONE, serious_violations, undrawn, visiting
 
 SHOWN = [
     "index.html",
@@ -22,6 +22,7 @@ def test_a_page_asks_for_nothing_and_fits(name, width, docs_site, chromium):
     with visiting(chromium, address, is_own=own(docs_site), width=width, scheme=scheme) as visit:
         assert visit.faults() == FAULTLESS
         assert visit.page.evaluate("document.scrollingElement.scrollWidth") <= width
+        assert undrawn(visit.page)["lacking"] == ""
 
 
 def test_pages_have_no_serious_fault_of_access(docs_site, chromium):
@@ -34,13 +35,8 @@ def test_the_search_finds_words_offline(words, found, docs_site, chromium):
     with visiting(chromium, (docs_site / "index.html").as_uri(), is_own=own(docs_site)) as visit:
         visit.page.keyboard.press("/")
         visit.page.keyboard.type(words)
-        visit.page.wait_for_function(FOUND, arg=found)
+        visit.page.locator(f'a[href*="{found}?h="]').first.wait_for()
         assert visit.faults() == FAULTLESS
-
-
-FOUND = """(name) => [...document.querySelectorAll("a[href]")].some(
-  (link) => link.href.includes(name) && link.closest("[role=dialog], .md-search") && link.getClientRects().length
-)"""
 
 
 def own(site):

@@ -22,6 +22,13 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ROOT / "docs" / "reference" / "commands.md"
 SETTINGS = ROOT / "tools" / "zensical.toml"
 
+SHIM = "assets/iframe-worker.js"
+SHIM_ELSEWHERE = "https://unpkg.com/iframe-worker/shim"
+"""What makes the search work on pages that are opened from disk."""
+
+FONT = "assets/chinese.woff2"
+LAST_LATIN = 0x2FF
+
 BESIDE = ("results", "examples", "CHANGELOG.md", "CONTRIBUTING.md")
 """What pages may link to outside docs/."""
 
@@ -113,8 +120,26 @@ def build(folder: Path = ROOT / "build" / "docs") -> int:
     shutil.rmtree(folder, ignore_errors=True)
     gather(folder / "pages")
     shutil.copy(SETTINGS, folder)
+    _write_font(folder / "pages")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
-    return subprocess.run(command, cwd=folder, check=False).returncode
+    done = subprocess.run(command, cwd=folder, check=False)
+    _bring_home(folder / "site")
+    return done.returncode
+
+
+def _write_font(pages: Path) -> None:
+    """Put a font beside the pages with the Chinese characters that they have, for machines that have none."""
+    from xingping.fonts import subset_woff2
+
+    text = "".join(path.read_text(encoding="utf-8") for path in [SETTINGS, *pages.rglob("*.md")])
+    (pages / FONT).write_bytes(subset_woff2({character for character in text if ord(character) > LAST_LATIN}))
+
+
+def _bring_home(site: Path) -> None:
+    """Have pages load from the site what Zensical's plugin `offline` takes from the network."""
+    for page in site.rglob("*.html"):
+        shim = os.path.relpath(site / SHIM, page.parent)
+        page.write_text(page.read_text(encoding="utf-8").replace(SHIM_ELSEWHERE, shim), encoding="utf-8")
 
 
 def main() -> None:
