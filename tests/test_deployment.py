@@ -148,9 +148,8 @@ def test_the_example_of_ray_serve_names_an_application_and_its_arguments():
     [described] = settings["applications"]
     assert settings["http_options"]["host"] == "127.0.0.1"
     pytest.importorskip("grpc_reflection", reason="the extra `ray-serve` is not installed")
+    application = importlib.import_module("xingping.scale.serving").application
     from ray.serve.schema import ServeDeploySchema
-
-    from xingping.scale.serving import application
 
     ServeDeploySchema.model_validate(settings)
     module, _, name = described["import_path"].partition(":")

@@ -32,10 +32,9 @@ def address(trained_run, tmp_path_factory):
     """Address of the application on a cluster of this machine."""
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     pytest.importorskip("grpc_reflection", reason="the extra `ray-serve` is not installed")
-    from ray import serve
-
     scale = importlib.import_module("xingping.scale")
     serving = importlib.import_module("xingping.scale.serving")
+    serve = importlib.import_module("ray.serve")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -3,6 +3,7 @@
 `application` is what Ray's config file names; examples/serve.yaml is one.
 """
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ if _missing:
     )
 
 from fastapi import FastAPI  # noqa: E402 - the check comes first
-from ray import serve  # noqa: E402
-from ray.serve import Application  # noqa: E402
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of Ray's own models
+    from ray import serve
+    from ray.serve import Application
 
 from xingping.serve import create_app  # noqa: E402
 
