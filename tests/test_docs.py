@@ -1,10 +1,11 @@
 """Every command and every block of Python that the README and docs/ show is run, or here is said why it is not.
 
 All pages are run in one folder that holds `reviews.csv` (some rows of the bundled sample), `new.csv`, `other.csv` and
-the run `runs/mine`. There a small random network takes the place of the bundled encoder, and ADDED makes settings
-small.
+the run `runs/mine`. There a small random network takes the place of the bundled encoder, ADDED makes settings small, and
+a report is drawn where a page asks for one: a `run` without a film leaves an empty page.
 """
 
+import csv
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +27,10 @@ from transformers import BertConfig, BertModel
 import xingping
 from browser import find_chromium
 from conftest import chinese_tokenizer, save_encoder
+from xingping import estimators
 from xingping.cli import app, run_command
+from xingping.faithfulness import measure_faithfulness
+from xingping.report import write_report
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -124,20 +129,34 @@ def patched(tmp_path_factory):
         patch.setenv("XINGPING_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("xingping.encoders.folders.bundled_folder", lambda: folder)
         patch.setattr("xingping.pipeline.sample_path", lambda: sample)
+        patch.setattr("xingping.stages.write_report", write_asked_report)
+        patch.setattr("xingping.stages.measure_faithfulness", partial(measure_faithfulness, reviews=5))
+        patch.setattr("xingping.learning_curve.LEAST_STEPS", 10)
+        estimators._loaded_encoder.cache_clear()
         yield folder
+        estimators._loaded_encoder.cache_clear()
+
+
+def write_asked_report(run, movies=(), **options):
+    """Write the report where a film is asked for, and else a page without content."""
+    if movies or any(options.values()):
+        return write_report(run, movies, **options)
+    page = run / "report" / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("", encoding="utf-8")
+    return page
 
 
 def write_sample(path):
     """Write some rows of each film of the bundled sample."""
     source = ROOT / "src" / "xingping" / "data" / "sample_reviews.csv"
-    header, *rows = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    films = {}
-    for row in rows:
-        fields = row.split(",")
-        if len(fields) > 9:
-            films.setdefault(fields[2], []).append(row)
-    few = [row for found in films.values() if len(found) > ROWS_OF_A_FILM for row in found[:ROWS_OF_A_FILM]]
-    path.write_text(header + "".join(few), encoding="utf-8")
+    with source.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    film = header.index("Movie_Name_CN")
+    by_film = {name: [row for row in rows if row[film] == name] for name in {row[film] for row in rows}}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        few = (row for name in sorted(by_film) for row in by_film[name][:ROWS_OF_A_FILM])
+        csv.writer(file).writerows([header, *few])
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +209,8 @@ class Shell:
     def __exit__(self, *_):
         if self._server:
             self._server.send_signal(signal.SIGTERM)
-            assert self._server.wait(60) == 0
+            self._server.communicate(timeout=60)
+            assert self._server.returncode == 0
 
     def run(self, command, where):
         words = shlex.split(command, comments=True)
@@ -220,9 +240,9 @@ class Shell:
         command = [sys.executable, "-c", code, "serve", *arguments, "--port", "0"]
         self._server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
         for said in self._server.stderr:
-            event = json.loads(said)
+            event = json.loads(said) if said.startswith("{") else {}
             self._address = event.get("url", self._address).removeprefix("http://")
-            if event["event"] == "ready":
+            if event.get("event") == "ready":
                 return
         pytest.fail("the server ended before it was ready")
 
