@@ -1,8 +1,8 @@
 """Every command and every block of Python that the README and docs/ show is run, or here is said why it is not.
 
 All pages are run in one folder that holds `reviews.csv` (some rows of the bundled sample), `new.csv`, `other.csv` and
-the run `runs/mine`. There a small random network takes the place of the bundled encoder, ADDED makes settings small, and
-a report is drawn where a page asks for one: a `run` without a film leaves an empty page.
+the run `runs/mine`. There a small random network takes the place of the bundled encoder, ADDED makes settings small,
+and a report is drawn where a page asks for one: a `run` without a film leaves an empty page.
 """
 
 import csv
