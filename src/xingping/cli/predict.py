@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "parse_task"]
 
-Texts = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews.", show_default=False)]
+Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Reviews.", show_default=False)]
 Input = Annotated[
     Path | None,
     typer.Option("--input", help="Table of reviews: CSV, TSV, Parquet or JSON Lines, plain, .gz or .zip."),

@@ -111,10 +111,26 @@ class ModelLoader:
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
         self._failure = ""
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to load."""
-        threading.Thread(target=self._load, name="model", daemon=True).start()
+        """Begin to load; a second call changes nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._load, name="model", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the model is loaded.
+
+        Raises
+        ------
+        RunDirectoryError
+            It cannot be.
+        """
+        self.start()
+        if self._thread is not None:
+            self._thread.join()
+        self.raise_failure()
 
     @property
     def failure(self) -> str:
