@@ -11,6 +11,7 @@ pytest.importorskip("schemathesis", reason="schemathesis is absent: pip install 
 import schemathesis
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from served import served
 from xingping.config import ServeSettings
@@ -37,7 +38,9 @@ def address(trained_run):
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_server_keeps_to_its_schema(address, case):
-    case.call_and_validate(base_url=address)
+    # A table is whatever bytes are sent: whether it can be read is found out while it is rated.
+    excluded = [negative_data_rejection] if case.operation.path == "/v1/tables" else []
+    case.call_and_validate(base_url=address, excluded_checks=excluded)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from xingping.scoring import head_scores
 from xingping.training import LabelledFeatures, train_head
 from xingping.unfreezing import TrainableEncoder
 
-HEAD = HeadSettings(token_dim=12, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
+HEAD = HeadSettings(token_dim=0, members=1, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
 LOSSES = TrainingSettings()
 QUICK = {"epochs": 2, "batch_size": 8, "accumulation": 2, "head_learning_rate": 0.01, "learning_rate": 1e-3}
 REVIEWS = 88
@@ -259,7 +259,8 @@ def test_a_whole_run_is_on_the_tuned_encoder(tuned_run, tuned_cache):
     metrics = read_json(tuned_run / "metrics.json")
     assert metrics["test"]["classification"]["accuracy"] > 0.8
     assert "mean_features" not in metrics["baselines"]
-    assert "both were trained together (full)" in (tuned_run / "report" / "index.html").read_text(encoding="utf-8")
+    page = (tuned_run / "report" / "index.html").read_text(encoding="utf-8")
+    assert "both were trained together (all layers)" in page
     assert sorted(path.name for path in (tuned_run / "models").iterdir()) == ["classification", "regression"]
     histories = [read_json(tuned_run / "models" / task / "history.json") for task in ("classification", "regression")]
     assert histories[0] == histories[1]

@@ -217,7 +217,7 @@ def test_differences_are_drawn_in_points_on_both_sides_of_nothing():
     assert list(nothing.get_xdata()) == [0, 0]
     dots = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]
     assert dots == pytest.approx([5, -10])
-    assert {"+5.0", "-10.0", "甲", "–"} <= set(texts(figures()["differences"]))
+    assert {"+5.0", "-10.0", "甲", "🐱海边"} <= set(texts(figures()["differences"]))
 
 
 def test_words_are_drawn_as_they_stand():
