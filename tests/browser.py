@@ -234,16 +234,16 @@ def faint(element, least=0.005):
     return bool((abs(grey - common) > 60).mean() < least)
 
 
-def serious_violations(page, also=()):
-    """Return what axe-core finds of impact serious or critical, or by some rules, with some of the elements.
+def serious_violations(page, also=(), within=None):
+    """Return what axe-core finds of impact serious or critical, or by some rules, with some of the elements; perhaps only within one.
 
     What is inside an SVG that is an image is nothing to readers of a screen, and most of the time: it is put aside.
     """
     from axe_playwright_python.sync_playwright import Axe  # absent where browser tests are skipped
 
     page.evaluate(PUT_ASIDE)
-    # Loading style sheets ahead is what file:// forbids it, and none of its rules needs it here.
-    violations = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]}).response["violations"]
+    options = {"preload": False, "resultTypes": ["violations"]}  # file:// forbids to load style sheets ahead
+    violations = Axe().run(page, within, options).response["violations"]
     page.evaluate("() => { for (const [svg, inside] of window.aside) svg.replaceChildren(...inside); }")
     return {
         f"{found['id']}: {found['help']}": [

@@ -77,7 +77,7 @@ def test_a_run_says_which_explanations_to_trust_and_which_words_move_ratings(tra
     for entry in entries:
         words = sum(word["gradient"] for word in entry["words"])
         assert entry["baseline"] + words + entry["outside_gradient"] == pytest.approx(entry["expected"], abs=0.05)
-        assert all(len(word["hops"]) == len(entry["outside_hops"]) == 8 for word in entry["words"])
+        assert all(len(word["hops"]) == len(entry["outside_hops"]) == 16 for word in entry["words"])
 
 
 def test_a_run_from_before_there_were_languages_opens_in_english(trained_run, tmp_path):

@@ -20,7 +20,8 @@ def memory():
 @pytest.fixture(params=[("self_attention",), ("mean", "max"), ("cls",)], ids="+".join)
 def head(request, memory):
     torch.manual_seed(0)
-    head = RatingHead(DIM, HeadSettings(pooling=request.param, n_hops=2, attention_dim=8), ("classification",))
+    settings = HeadSettings(members=1, pooling=request.param, n_hops=2, attention_dim=8)
+    head = RatingHead(DIM, settings, ("classification",))
     head.standardise.fit(memory)
     return head
 
