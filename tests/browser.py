@@ -234,8 +234,8 @@ def faint(element, least=0.005):
     return bool((abs(grey - common) > 60).mean() < least)
 
 
-def serious_violations(page, also=(), within=None):
-    """Return what axe-core finds of impact serious or critical, or by some rules, with some of the elements; perhaps only within one.
+def serious_violations(page, also=()):
+    """Return what axe-core finds of impact serious or critical, or by some rules, with some of the elements.
 
     What is inside an SVG that is an image is nothing to readers of a screen, and most of the time: it is put aside.
     """
@@ -243,7 +243,7 @@ def serious_violations(page, also=(), within=None):
 
     page.evaluate(PUT_ASIDE)
     options = {"preload": False, "resultTypes": ["violations"]}  # file:// forbids to load style sheets ahead
-    violations = Axe().run(page, within, options).response["violations"]
+    violations = Axe().run(page, options=options).response["violations"]
     page.evaluate("() => { for (const [svg, inside] of window.aside) svg.replaceChildren(...inside); }")
     return {
         f"{found['id']}: {found['help']}": [

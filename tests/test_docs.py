@@ -39,6 +39,7 @@ TOOL = runpy.run_path(str(ROOT / "tools" / "docs.py"))
 """The names of the script that makes the site."""
 
 NOT_RUN = {
+    "xingping compare runs/a ": "runs of one's own; docs/how-to/comparing.md has it whole",
     "make ": "sets up an environment; CI does",
     "pip install ": "sets up an environment",
     ".venv/bin/pytest ": "runs these tests",
