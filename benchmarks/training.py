@@ -34,7 +34,7 @@ from xingping.pipeline import sample_path
 from xingping.predictor import load_encoder
 from xingping.training import LabelledFeatures, train_head
 
-HEAD = HeadSettings()
+HEAD = HeadSettings(members=1)
 TRAINING = TrainingSettings(epochs=2, patience=2)
 VALID = 64  # as few as can be: the training pass is what counts here
 COPIED_TEXTS = 4096
