@@ -86,7 +86,7 @@ NEEDED = {
 }
 """What a page shows, and the package of an extra that this takes."""
 
-FILMS, ROWS_OF_A_FILM = ("大圣归来", "疯狂动物城", "长城"), 60
+FILMS, ROWS_OF_A_FILM = ("大圣归来", "疯狂动物城", "长城"), 80
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]+)")
