@@ -1,13 +1,12 @@
-"""Whole files with a trained model: rate every row of a table, or measure on a rated one."""
+"""Whole files with a trained model: every row of a table is rated, and kept."""
 
 import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,20 +16,17 @@ from numpy.typing import NDArray
 from xingping.answers import Ratings
 from xingping.artifacts import atomic_path, file_sha256, fingerprint
 from xingping.calibration import FilmMeans
-from xingping.config import ColumnSettings, Task
-from xingping.errors import InputError, OutputError, RunDirectoryError
-from xingping.evaluation import Answers, evaluate_answers
-from xingping.features import FeatureStore, StoredFeatures
+from xingping.config import ColumnSettings
+from xingping.errors import InputError, OutputError
 from xingping.json_records import BATCH
 from xingping.predictor import RatingPredictor
 from xingping.progress import Progress, Silent
 from xingping.records import Portion
-from xingping.reviews import find_columns, read_reviews
-from xingping.segmentation import Segmenter
+from xingping.reviews import find_columns
 from xingping.table_writer import check_format, table_writer
 from xingping.tables import TableFile, open_table
 
-__all__ = ["FileSummary", "evaluate_file", "predict_file"]
+__all__ = ["FileSummary", "predict_file"]
 
 
 class Rate(Protocol):
@@ -281,7 +277,8 @@ class _Parts:
     @classmethod
     def beside(cls, target: Path, predictor: RatingPredictor, source: Path, text: str) -> "_Parts":
         """Return the parts of one task, and remove those of others with the same target."""
-        key = fingerprint(file_sha256(source), source.name, _model_digest(predictor), text)
+        model = [predictor.card.model_dump_json(), predictor.scorer.digest]
+        key = fingerprint(file_sha256(source), source.name, model, text)
         parts = cls(target.parent / f".{target.name}.{key}.parts")
         for other in target.parent.glob(f".{target.name}.*.parts"):
             if other != parts.folder:
@@ -304,14 +301,6 @@ class _Parts:
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.arrow"
-
-
-def _model_digest(predictor: RatingPredictor) -> str:
-    digest = blake2b(predictor.card.model_dump_json().encode(), digest_size=16)
-    for name, tensor in predictor.head.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @dataclass
@@ -339,51 +328,3 @@ class _FilmSums:
         columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
         arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
         return pa.Table.from_arrays(arrays, names=["film", "reviews", "mean", "low", "high"])
-
-
-def evaluate_file(
-    run: Path, source: Path, columns: ColumnSettings | None = None, *, progress: Progress | None = None
-) -> dict[str, dict[str, Any]]:
-    """Rate a file that a run has not seen, with each of its models, and measure.
-
-    Returns
-    -------
-    dict
-        `{task: M}` with M as `metrics.rating_metrics` gives it.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read or has no usable row.
-    RunDirectoryError
-        The run has no trained model.
-    """
-    progress = progress or Silent()
-    tasks = [task for task in get_args(Task) if (run / "models" / task / "model.json").is_file()]
-    if not tasks:
-        raise RunDirectoryError(f"{run} holds no trained model; run: xingping train {run}")
-    predictors = [RatingPredictor.load(run, task=task) for task in tasks]
-    reviews = read_reviews(source, columns or ColumnSettings(), predictors[0].card.cleaning)
-    progress.say(
-        f"{source.name}: {reviews.rows_read:,} rows read = {reviews.rows_kept:,} kept + "
-        f"{reviews.rows_rejected:,} rejected + {reviews.rows_duplicate:,} duplicate"
-    )
-    texts = reviews.table["text"].to_pylist()
-    true = reviews.table["rating"].to_numpy().astype(np.int64)
-    features = _stored_features(predictors[0], texts, progress)
-    return {
-        predictor.task: evaluate_answers(true, Answers.of(predictor.predict_features(features, texts)))
-        for predictor in predictors
-    }
-
-
-def _stored_features(predictor: RatingPredictor, texts: list[str], progress: Progress) -> StoredFeatures:
-    """Return features of cleaned texts from the store, encoding what is not there."""
-    card = predictor.card
-    segmenter = Segmenter(card.segmentation) if card.features.unit == "word" else None
-    store = FeatureStore(card.encoder_fingerprint, settings=card.features, segmenter=segmenter)
-    missing = store.missing(texts)
-    if missing:
-        with progress.bar("encode", len(missing), "texts") as advance:
-            store.encode(predictor.encoder, missing, progress=advance)
-    return store.view(texts)
