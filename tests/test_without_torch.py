@@ -139,7 +139,7 @@ def test_the_command_line_says_what_needs_torch(exported, trained_run):
     assert returned == 2
     assert err.count("\n") == 1
     assert "runs in torch, which is not installed here" in err
-    returned, _, err = run_without({"torch", "transformers"}, code, "train", trained_run)
+    returned, _, err = run_without({"torch", "transformers"}, code, "crossvalidate", trained_run)
     assert (returned, err) == (
         2, "xingping: this needs torch, which is not installed here; exported models rate without it\n",
     )  # fmt: skip

@@ -26,6 +26,9 @@ MEASURES = {
     "ece": "expected calibration error",
 }
 
+ENOUGH = 20
+"""Reviews that a slice must have to be called weak."""
+
 SHARES = frozenset({"accuracy", "accuracy_within_one"})
 
 NAMELESS = ("film ",)
@@ -46,7 +49,7 @@ SPLITS = {
     "film": "whole films were held out",
     "user": "whole authors were held out",
     "time": "the newest reviews were held out",
-    "random": "at random, so the test reviews are of the same films and years as those it was trained on",
+    "random": "held out at random, so they are of the same films and years as those that it was trained on",
 }
 
 
@@ -241,7 +244,7 @@ def _limits(card: ModelCard, metrics: Mapping[str, Any] | None, note: GraphNote 
     weak = [
         (found[card.task]["accuracy"], name, found["n"])
         for name, found in (metrics or {}).get("slices", {}).items()
-        if card.task in found and "accuracy" in found[card.task]
+        if found["n"] >= ENOUGH and "accuracy" in found.get(card.task, {})
     ]
     if weak:
         told = "; ".join(f"{name} ({_shown('accuracy', value)} exact, n = {n})" for value, name, n in sorted(weak)[:3])
