@@ -17,6 +17,9 @@ __all__ = ["METRICS", "PAGE", "model_page", "published_metrics"]
 
 METRICS, PAGE = "metrics.json", "README.md"
 
+BUNDLED_SAMPLE = "bundled sample"
+"""What a run calls the project's own reviews."""
+
 MEASURES = {
     "accuracy": "exact star",
     "accuracy_within_one": "within one star",
@@ -109,6 +112,7 @@ def _data(run: Path) -> dict[str, Any]:
     return {
         "reviews": {split: found["reviews"] for split, found in summary["splits"].items()},
         "films": len(summary["films"]),
+        "invented": summary["source"]["name"] == BUNDLED_SAMPLE,
         "split": read_json(run / "run.json")["settings"]["split"]["by"],
     }
 
@@ -233,9 +237,10 @@ def _of_which_data(data: Mapping[str, Any], n: int) -> str:
         return f"On {n:,} test reviews."
     reviews = data["reviews"]
     kind = SPLITS["film" if data["split"] == "leave-one-film-out" else data["split"]]
+    invented = " They are invented: the figures say nothing of real reviews." if data.get("invented") else ""
     return (
         f"On {n:,} test reviews ({kind}); trained on {reviews['train']:,} and validated on {reviews['valid']:,} "
-        f"reviews. The reviews are of {data['films']:,} films. No text is on two sides."
+        f"reviews. The reviews are of {data['films']:,} films. No text is on two sides.{invented}"
     )
 
 
