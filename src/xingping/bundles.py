@@ -1,4 +1,4 @@
-"""Folders that hold one model: finding them, and what of `model.json` depends on the machine."""
+"""Folders that hold one model: finding them, what is in them, and what of it depends on the machine."""
 
 import shutil
 from pathlib import Path
@@ -7,10 +7,12 @@ from typing import get_args
 from xingping.artifacts import atomic_path, read_json
 from xingping.config import Task
 from xingping.encoders.folders import is_local
-from xingping.errors import RunDirectoryError
+from xingping.errors import RunDirectoryError, SettingsError
+from xingping.graph_scorer import NOTE, GraphScorer
 from xingping.model_card import MODEL_FORMAT, ModelCard
+from xingping.scorer import Scorer
 
-__all__ = ["copy_dictionary", "find_bundle", "portable_card", "read_card"]
+__all__ = ["copy_dictionary", "find_bundle", "load_scorer", "portable_card", "read_card"]
 
 DICTIONARY = "user_dictionary.txt"
 """Name of the user dictionary in a bundle that was made for other machines."""
@@ -55,6 +57,30 @@ def read_card(folder: Path) -> ModelCard:
         return card
     segmentation = card.segmentation.model_copy(update={"user_dictionary": folder / dictionary.name})
     return card.model_copy(update={"segmentation": segmentation})
+
+
+def load_scorer(card: ModelCard, folder: Path) -> Scorer:
+    """Load what scores texts from a bundle: a graph where there is one, or else a head, which needs torch.
+
+    Raises
+    ------
+    RunDirectoryError
+        A file is missing or damaged.
+    SettingsError
+        It cannot run here: it needs torch, which is not installed, or another processor.
+    """
+    if (folder / NOTE).is_file():
+        return GraphScorer.load(card, folder)
+    try:
+        from xingping.head_scorer import HeadScorer
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("torch", "transformers"):
+            raise
+        raise SettingsError(
+            f"the model in {folder} runs in {error.name}, which is not installed here; install it, or give a model "
+            "that was exported where it is: xingping export RUN"
+        ) from error
+    return HeadScorer.load(card, folder)
 
 
 def portable_card(card: ModelCard) -> ModelCard:

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from xingping.answers import Attention, Ratings
 from xingping.artifacts import atomic_path, write_json
-from xingping.bundles import copy_dictionary, find_bundle, portable_card, read_card
+from xingping.bundles import copy_dictionary, find_bundle, load_scorer, portable_card, read_card
 from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.cleaning import clean_text
 from xingping.config import Measure, Task
 from xingping.encoders import FrozenEncoder
 from xingping.errors import InputError, RunDirectoryError, SettingsError
 from xingping.features import StoredFeatures
-from xingping.graph_scorer import NOTE, GraphScorer
+from xingping.graph_scorer import GraphScorer
 from xingping.hub import fetch_model, send_model
 from xingping.links import star_probabilities
 from xingping.metrics import DecisionRule, decide, expected_rating, round_rating
@@ -99,7 +99,7 @@ class RatingPredictor:
         card = read_card(folder)
         if task is not None and card.task != task:
             raise RunDirectoryError(f"{folder} holds a model for {card.task}; give the run that holds one for {task}")
-        scorer: Scorer = GraphScorer.load(card, folder) if (folder / NOTE).is_file() else _head_scorer(card, folder)
+        scorer = load_scorer(card, folder)
         ngrams = None
         if card.ngrams.enabled:
             ngrams = NgramModel.load(folder / "ngrams.safetensors", card.ngrams, Segmenter(card.segmentation))
@@ -388,16 +388,3 @@ class RatingPredictor:
     def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the head's hidden vector of each raw text, (texts, vector_dim)."""
         return self.scorer.vectors(self.clean(texts))
-
-
-def _head_scorer(card: ModelCard, folder: Path) -> Scorer:
-    try:
-        from xingping.head_scorer import HeadScorer
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("torch", "transformers"):
-            raise
-        raise SettingsError(
-            f"the model in {folder} runs in {error.name}, which is not installed here; install it, or give a model "
-            "that was exported where it is: xingping export RUN"
-        ) from error
-    return HeadScorer.load(card, folder)
