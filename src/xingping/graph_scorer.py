@@ -267,7 +267,11 @@ class _Units(NamedTuple):
             ids, is_token = np.zeros((len(batch), 1), np.int64), np.zeros((len(batch), 1), np.bool_)
         is_special = np.zeros(is_token.shape, dtype=np.int64)
         is_special[is_token] = self.tokens.is_special[places]
-        inputs = {INPUT_IDS: ids, ATTENTION_MASK: is_token.astype(np.int64), SPECIAL_TOKENS_MASK: is_special}
+        inputs: dict[str, NDArray[Any]] = {
+            INPUT_IDS: ids,
+            ATTENTION_MASK: is_token.astype(np.int64),
+            SPECIAL_TOKENS_MASK: is_special,
+        }
         if self.words is not None:
             inputs[WORD_TOKENS] = self.words.of(batch, self.offsets, self.tokens.offsets, ids.shape[1])
         return inputs

@@ -80,13 +80,14 @@ def _masked(node: onnx.NodeProto, is_token: str, is_full: str) -> onnx.NodeProto
         return node
     options = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     (output,) = node.output
-    branches = {}
-    for name, given in (("then_branch", inputs), ("else_branch", [*inputs, is_token])):  # behind the bias
-        inner = f"{output}.{name}"
-        attend = helper.make_node(node.op_type, given, [inner], domain=node.domain, **options)
-        value = helper.make_tensor_value_info(inner, TensorProto.FLOAT, None)
-        branches[name] = helper.make_graph([attend], inner, [], [value])
-    return helper.make_node("If", [is_full], [output], **branches)
+
+    def branch(name: str, given: Sequence[str]) -> onnx.GraphProto:
+        attend = helper.make_node(node.op_type, given, [f"{output}.{name}"], domain=node.domain, **options)
+        value = helper.make_tensor_value_info(attend.output[0], TensorProto.FLOAT, None)
+        return helper.make_graph([attend], name, [], [value])
+
+    whole, padded = branch("whole", inputs), branch("padded", [*inputs, is_token])  # the mask is behind the bias
+    return helper.make_node("If", [is_full], [output], then_branch=whole, else_branch=padded)
 
 
 class _Head(Nodes):
