@@ -119,7 +119,7 @@ class GraphScorer:
             )
         self.note = note
         self._card = card
-        self._folder = folder
+        self._folder = folder.resolve()
         self._open()
 
     def _open(self) -> None:
@@ -255,7 +255,8 @@ class _Units(NamedTuple):
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, but 1 of a text without any: a graph needs something to go through."""
-        return np.maximum(self.tokens.lengths, 1)
+        lengths: NDArray[np.int64] = np.maximum(self.tokens.lengths, 1)
+        return lengths
 
     def spans_of(self, index: int) -> NDArray[np.int32]:
         return self.spans[self.offsets[index] : self.offsets[index + 1]]
