@@ -1,24 +1,29 @@
 # make run   set up and run the main job on the bundled sample
 # make test  set up and run linters, type checks and all tests
+# make docs  build the documentation's site into build/docs/site, warnings being errors
 # make messages  add what is new in the source to the catalogues of src/xingping/locale
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/sample
 
-.PHONY: run test lint format messages clean
+.PHONY: run test docs format messages clean
 
 run: $(VENV)/.ready
 	@$(BIN)/xingping run --movie 疯狂动物城 --out $(OUT)
 
 test: $(VENV)/.ready-dev
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/mypy
 	$(BIN)/pytest
 
 format: $(VENV)/.ready-dev
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples tools
+	$(BIN)/ruff format src tests benchmarks examples tools
+
+docs: $(VENV)/.ready-docs
+	$(BIN)/python tools/docs.py build
+	@echo "Open build/docs/site/index.html"
 
 messages: $(VENV)/.ready
 	@mkdir -p build
@@ -38,7 +43,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,finetune,ray,serve,tune]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs,finetune,ray,ray-serve,serve,tune]'
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 clean:

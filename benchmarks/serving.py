@@ -3,12 +3,17 @@
     python benchmarks/serving.py RUN REVIEWS.csv [--clients 64] [--seconds 20] [--soak 600] [--json OUT]
 
 RUN is a run directory; texts are drawn from the reviews. Clients are coroutines of this process on keep-alive
-connections over loopback: they share the cores with the server. Measured are
+connections over loopback: they share the cores with the server. Before each measurement is a warm-up that does not
+count. Measured are
 
 - one client, one short review after the other: percentiles of the time to answer;
 - many clients, each with one review at a time: answers a second with batching on, off, on, off, in turns;
-- `--soak` seconds at the edge of saturation: errors by status, the server's memory at the beginning and the end, and
-  what became of the requests under way at SIGTERM.
+- `--soak` seconds at the edge of saturation, the queue so short that some requests are turned away: answers by status,
+  the server's memory at the beginning and the end, and the growth between the halves;
+- SIGTERM in the middle of that load: by the server's own count, requests accepted, answered and left by their client,
+  and beside it the answers that the clients have got.
+
+Exit code 1 where the two counts differ, or an error other than 503 was seen.
 """
 
 import argparse
@@ -24,7 +29,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -35,41 +40,56 @@ SHORT = 20
 """Characters of a short review, at most."""
 
 
-def main() -> None:
+WARM_UP = 3.0
+"""Seconds."""
+
+SOAK_QUEUE = 4000
+"""Tokens that may wait in the soak: fewer than the clients send, so that the server is at its edge."""
+
+SAMPLE_SECONDS = 5.0
+"""Between looks at the server's memory."""
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("reviews", type=Path, help="table with a column of comments")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--soak", type=float, default=0)
+    parser.add_argument("--soak", type=float, default=0, help="seconds")
+    parser.add_argument("--soak-clients", type=int, default=96)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    figures = {"machine": describe_machine(), **asyncio.run(measure(args))}
+    command = {name: value for name, value in vars(args).items() if name not in ("run", "json")}
+    figures = {"machine": describe_machine(), "command": command, **asyncio.run(measure(args))}
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(figures, indent=2, default=str) + "\n", encoding="utf-8")
+    return 0 if figures.get("soak", {}).get("is_well", True) else 1
 
 
 async def measure(args: argparse.Namespace) -> dict[str, Any]:
     texts = read_texts(args.reviews)
-    figures: dict[str, Any] = {
-        "alone": await alone(args.run, [text for text in texts if len(text) <= SHORT], args.seconds)
-    }
+    short = [text for text in texts if len(text) <= SHORT]
+    figures: dict[str, Any] = {"alone": await alone(args.run, short, args.seconds)}
     throughput: dict[str, list[float]] = {"on": [], "off": []}
     for _ in range(args.rounds):
         for batching, options in (("on", []), ("off", ["--batch-tokens", "0"])):
-            async with server(args.run, *options) as (port, _):
-                statuses, latencies, seconds = await flood(port, texts, args.clients, args.seconds)
-            throughput[batching].append(statuses[200] / seconds)
+            async with server(args.run, *options) as served:
+                await flood(served.port, texts, args.clients, WARM_UP)
+                load = await flood(served.port, texts, args.clients, args.seconds)
+            throughput[batching].append(load.statuses[200] / load.seconds)
             print(
-                f"{args.clients} clients, batching {batching}: {statuses[200] / seconds:.0f}/s, {spread(latencies)}",
+                f"{args.clients} clients, batching {batching}: {load.statuses[200] / load.seconds:.0f}/s, "
+                f"{spread(load.latencies)}, {dict(load.statuses)}",
                 flush=True,
             )
-    ratio = np.mean(throughput["on"]) / np.mean(throughput["off"])
-    print(f"batching: {ratio:.2f} times the throughput")
-    figures |= {"throughput": throughput, "ratio": float(ratio)}
+    if args.rounds:
+        ratio = float(np.mean(throughput["on"]) / np.mean(throughput["off"]))
+        print(f"batching: {ratio:.2f} times the throughput", flush=True)
+        figures |= {"throughput": throughput, "ratio": ratio}
     if args.soak:
-        figures["soak"] = await soak(args.run, texts, args.clients, args.soak)
+        figures["soak"] = await soak(args.run, texts, args.soak_clients, args.soak)
     return figures
 
 
@@ -85,64 +105,115 @@ def read_texts(path: Path) -> list[str]:
 
 async def alone(run: Path, texts: list[str], seconds: float) -> dict[str, float]:
     """Time one request after the other."""
-    async with server(run) as (port, _):
-        _, latencies, _ = await flood(port, texts, 1, seconds)
+    async with server(run) as served:
+        await flood(served.port, texts, 1, WARM_UP)
+        load = await flood(served.port, texts, 1, seconds)
+    latencies = load.latencies
     print(f"one client, reviews of up to {SHORT} characters: {len(latencies)} answers, {spread(latencies)}", flush=True)
-    return percentiles(latencies)
+    return {"n": len(latencies), **percentiles(latencies)}
 
 
 async def soak(run: Path, texts: list[str], clients: int, seconds: float) -> dict[str, Any]:
     """Keep the server at its limit, then stop it in the middle."""
-    async with server(run, "--queue-tokens", "4000") as (port, process):
-        await flood(port, texts, clients, 5)
-        memory = [psutil.Process(process.pid).memory_info().rss]
-        work = asyncio.create_task(flood(port, texts, clients, seconds))
-        for _ in range(int(seconds // 10)):
-            await asyncio.sleep(10)
-            memory.append(psutil.Process(process.pid).memory_info().rss)
-        statuses, latencies, took = await work
-        last = asyncio.create_task(flood(port, texts, clients, 30, until_refused=True))
-        await asyncio.sleep(3)
-        process.send_signal(signal.SIGTERM)
-        ending, _, _ = await last
-        code = await asyncio.to_thread(process.wait, 60)
+    async with server(run, "--queue-tokens", str(SOAK_QUEUE)) as served:
+        warm = await flood(served.port, texts, clients, min(30.0, seconds / 4))
+        memory = [served.memory]
+        work = asyncio.create_task(flood(served.port, texts, clients, seconds))
+        while not work.done():
+            await asyncio.wait([work], timeout=SAMPLE_SECONDS)
+            memory.append(served.memory)
+        load = await work
+        last = asyncio.create_task(flood(served.port, texts, clients, 60, until_refused=True))
+        await asyncio.sleep(WARM_UP)
+        served.process.send_signal(signal.SIGTERM)
+        ending = await last
+        code = await asyncio.to_thread(served.process.wait, 120)
+        await served.drained
+    got = sum(count for each in (warm, load, ending) for status, count in each.statuses.items() if status != "closed")
+    half = len(memory) // 2
+    others = {status for each in (warm, load, ending) for status in each.statuses} - {200, 503, "closed"}
     figures = {
-        "seconds": took,
-        "statuses": dict(statuses),
-        "latency": percentiles(latencies),
-        "memory_mb": [round(value / 1e6) for value in (memory[0], max(memory), memory[-1])],
-        "after_sigterm": {str(status): count for status, count in ending.items()},
-        "exit_code": code,
-    }
-    print(json.dumps(figures, indent=2))
+        "seconds": round(load.seconds, 1),
+        "clients": clients,
+        "statuses": {str(status): count for status, count in load.statuses.items()},
+        "rate": round(load.statuses[200] / load.seconds, 1),
+        "latency": percentiles(load.latencies),
+        "memory_mb": {
+            "start": round(memory[0]), "end": round(memory[-1]), "most": round(max(memory)),
+            "first_half": round(float(np.mean(memory[:half]))), "second_half": round(float(np.mean(memory[half:]))),
+        },
+        "at_sigterm": {
+            "clients_got": {str(status): count for status, count in ending.statuses.items()},
+            "server_counted": {name: served.closed.get(name) for name in ("accepted", "answered", "left")},
+            "answers_got_in_all": got,
+            "exit_code": code,
+        },
+    }  # fmt: skip
+    counted = figures["at_sigterm"]["server_counted"]
+    figures["is_well"] = (
+        code == 0 and load.statuses[200] > 0 and not others and not load.statuses["closed"] and counted["left"] == 0
+        and counted["accepted"] == counted["answered"] == got
+    )  # fmt: skip
+    print(json.dumps(figures, indent=2), flush=True)
     return figures
 
 
+class Server:
+    """A server process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process, self.port = process, 0
+        self.closed: dict[str, Any] = {}
+        self.drained: asyncio.Task[None]
+
+    @property
+    def memory(self) -> float:
+        """Resident, in megabytes."""
+        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+
+    def wait_until_ready(self) -> None:
+        is_ready = False
+        for line in iter(self.process.stderr.readline, ""):
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("event") == "listening":
+                self.port = int(event["url"].rpartition(":")[2])
+            is_ready = is_ready or event.get("event") == "ready"
+            if self.port and is_ready:
+                return
+        raise SystemExit("the server has ended")
+
+    def drain(self) -> None:
+        for line in self.process.stderr:
+            if '"event": "closed"' in line:
+                self.closed = json.loads(line)
+
+
 @asynccontextmanager
-async def server(run: Path, *options: str) -> AsyncIterator[tuple[int, subprocess.Popen[str]]]:
+async def server(run: Path, *options: str) -> AsyncIterator[Server]:
     """Start a server, and wait until it is ready."""
     command = [sys.executable, "-m", "xingping", "serve", str(run), "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        port = 0
-        while line := await asyncio.to_thread(process.stderr.readline):
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "listening":
-                port = int(event["url"].rpartition(":")[2])
-            if event.get("event") == "ready":
-                break
-        drain = asyncio.create_task(asyncio.to_thread(lambda: [None for _ in process.stderr]))  # noqa: RUF006 - awaited
+        served = Server(process)
+        await asyncio.to_thread(served.wait_until_ready)
+        served.drained = asyncio.create_task(asyncio.to_thread(served.drain))
         try:
-            yield port, process
+            yield served
         finally:
             process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(process.wait)
-            await drain
+            await served.drained
 
 
-async def flood(
-    port: int, texts: list[str], clients: int, seconds: float, *, until_refused: bool = False
-) -> tuple[Counter[Any], list[float], float]:
-    """Let clients ask, one review at a time; return the answers by status, the times of the good ones, and the time."""
+class Load(NamedTuple):
+    """What came of some load."""
+
+    statuses: Counter[Any]
+    latencies: list[float]
+    seconds: float
+
+
+async def flood(port: int, texts: list[str], clients: int, seconds: float, *, until_refused: bool = False) -> Load:
+    """Let clients ask, one review at a time; count answers by status, and connections closed instead of an answer."""
     statuses: Counter[Any] = Counter()
     latencies: list[float] = []
     start = time.perf_counter()
@@ -158,8 +229,7 @@ async def flood(
             try:
                 status = await ask(reader, writer, body)
             except (ConnectionError, asyncio.IncompleteReadError):
-                # A connection that is closed before a request is read was never accepted.
-                statuses["closed"] += 1
+                statuses["closed"] += 1  # the server says whether it had accepted the request
                 if until_refused:
                     return
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -172,7 +242,7 @@ async def flood(
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    return statuses, latencies, time.perf_counter() - start
+    return Load(statuses, latencies, time.perf_counter() - start)
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> int:
@@ -200,4 +270,4 @@ def spread(latencies: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -90,6 +90,9 @@ class PlainHead(nn.Module):
         dim = len(mean)
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
+        self.drop_dimensions = nn.Dropout1d(HEAD.token_dropout)
+        self.token_layer = nn.Linear(dim, HEAD.token_dim, bias=False)
+        dim = HEAD.token_dim
         self.W_s1 = nn.Linear(dim, HEAD.attention_dim, bias=False)
         self.W_s2 = nn.Linear(HEAD.attention_dim, HEAD.n_hops, bias=False)
         self.classifier = nn.Sequential(
@@ -102,6 +105,8 @@ class PlainHead(nn.Module):
 
     def forward(self, values, mask):
         values = (values - self.mean) * self.scale
+        values = self.drop_dimensions(values.transpose(1, 2)).transpose(1, 2)
+        values = torch.relu(self.token_layer(values))
         scores = self.W_s2(torch.tanh(self.W_s1(values)))  # (batch, tokens, hops)
         A = torch.softmax(scores.masked_fill(~mask.unsqueeze(2), float("-inf")), dim=1).transpose(1, 2)
         A = torch.nan_to_num(A)  # of a review without tokens

@@ -212,6 +212,20 @@ EMPTY_FIGURES = """() => {
 }"""
 
 
+def cut_off(page):
+    """Return the words of charts that reach out of their chart, where they are cut off."""
+    return page.evaluate(CUT_OFF)
+
+
+CUT_OFF = """() => [...document.querySelectorAll(".live svg")].flatMap((svg) => {
+  const box = svg.getBoundingClientRect();
+  const outside = (rect) => rect.width > 0 && (rect.left < box.left - 1 || rect.right > box.right + 1
+    || rect.top < box.top - 1 || rect.bottom > box.bottom + 1);
+  const words = [...svg.querySelectorAll("text")].filter((text) => outside(text.getBoundingClientRect()));
+  return words.map((text) => text.textContent);
+})"""
+
+
 def faint(element, least=0.005):
     """Say whether less than a share of the pixels of an element differs clearly from its commonest colour."""
     image = Image.open(BytesIO(element.screenshot())).convert("RGB")
@@ -220,8 +234,8 @@ def faint(element, least=0.005):
     return bool((abs(grey - common) > 60).mean() < least)
 
 
-def serious_violations(page):
-    """Return what axe-core finds of impact serious or critical, with some of the elements.
+def serious_violations(page, also=()):
+    """Return what axe-core finds of impact serious or critical, or by some rules, with some of the elements.
 
     What is inside an SVG that is an image is nothing to readers of a screen, and most of the time: it is put aside.
     """
@@ -235,7 +249,7 @@ def serious_violations(page):
             f"{node['html'][:120]} {node.get('failureSummary', '')[:200]}" for node in found["nodes"][:4]
         ]
         for found in violations
-        if found["impact"] in ("serious", "critical")
+        if found["impact"] in ("serious", "critical") or found["id"] in also
     }
 
 

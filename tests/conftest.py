@@ -1,6 +1,7 @@
 """Fixtures that several test files share: a tiny random encoder, the real reviews, a cache of one's own."""
 
 import csv
+import runpy
 import string
 from pathlib import Path
 
@@ -116,3 +117,15 @@ def trained_run(tmp_path_factory, tiny_encoder_folder, reviews_file):
     if code:
         pytest.fail(f"the run ended with exit code {code}")
     return out
+
+
+@pytest.fixture(scope="session")
+def docs_site(tmp_path_factory):
+    """Folder of the documentation's site, built with warnings as errors."""
+    pytest.importorskip("zensical", reason="the extra `docs` is not installed: make test installs it")
+    pytest.importorskip("mkdocstrings_handlers.python", reason="the extra `docs` is not installed")
+    folder = tmp_path_factory.mktemp("docs")
+    tool = runpy.run_path(str(Path(__file__).resolve().parents[1] / "tools" / "docs.py"))
+    if tool["build"](folder):
+        pytest.fail("the documentation has warnings; see: make docs")
+    return folder / "site"

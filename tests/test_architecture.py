@@ -22,8 +22,9 @@ ORDER = [
     "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise", "behaviour",
     "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "attribution", "explanation",
     "examples", "faithfulness", "moving_words", "estimates", "vocabulary", "contrast", "aspect_lexicon", "aspects",
-    "periods", "typical", "film_study", "film_comparison", "projection", "language", "names", "fonts", "plots",
-    "report", "unrated", "table_writer", "batch", "unseen", "exporting", "serve", "scale", "stages", "pipeline", "cli",
+    "periods", "typical", "film_study", "film_comparison", "projection", "assessment", "language", "names", "fonts",
+    "plots", "report", "unrated", "table_writer", "row_answers", "file_parts", "rated_file", "batch", "unseen",
+    "exporting", "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -44,14 +44,14 @@ def ngrams():
 
 def make(task, ngrams, *, tasks=None, unit="token", n_layers=1, **head):
     """A random model on the toy encoder, whose answers are far apart."""
-    settings = HeadSettings(n_hops=3, attention_dim=8, hidden_dim=24, **head)
+    settings = HeadSettings(token_dim=24, n_hops=3, attention_dim=8, hidden_dim=24, **{"members": 1} | head)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         trained = RatingHead(DIM, settings, tasks or (task,), n_layers)
     with torch.no_grad():
         for name, weight in trained.named_parameters():
             if "output" in name and weight.ndim == 2:
-                weight.mul_(4)
+                weight.mul_(8)
             if name.endswith(f"{task}.bias") and task == "regression":
                 weight.fill_(3)
     trained = trained.only(task)
@@ -104,7 +104,7 @@ def test_a_path_that_is_too_coarse_is_made_finer(ngrams, monkeypatch):
     features, expected = predictor.encode(TEXTS), predictor.predict(TEXTS).expected
 
     def most_off():
-        found = integrated_gradients(predictor, features, TEXTS, steps=4)
+        found = integrated_gradients(predictor, features, TEXTS, steps=2)
         return max(abs(one.total + one.baseline - answer) for one, answer in zip(found, expected, strict=True))
 
     assert most_off() < 0.03

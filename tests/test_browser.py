@@ -8,6 +8,7 @@ from browser import (
     LACKED,
     PHONE,
     VARIABLE,
+    cut_off,
     empty_figures,
     faint,
     find_chromium,
@@ -109,6 +110,12 @@ def test_figures_without_a_drawing_are_seen(visit_of):
         found = empty_figures(visit.page)
         assert [line.split()[2].rstrip(":") for line in found] == ["blank", "none", "bare", "tiny"]
         assert faint(visit.page.locator("#blank"))
+
+
+def test_words_that_a_chart_cuts_off_are_seen(visit_of):
+    chart = '<div class="live"><svg width="60" height="40"><text x="%d" y="20">word</text></svg></div>'
+    with visit_of(f"{HEAD}</head><body>{chart % 9}{chart % 50}</body></html>") as visit:
+        assert cut_off(visit.page) == ["word"]
 
 
 def test_serious_violations_are_seen(visit_of):

@@ -1,36 +1,15 @@
 import json
+import re
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from xingping.artifacts import write_json, write_table
+from comparison_fixture import N, make_run
 from xingping.cli import run_command
 from xingping.comparing import compare_runs
 from xingping.errors import InputError, RunDirectoryError
-
-N = 600
-
-
-def make_run(folder, *, skill, rows=None, data="a" * 64, tasks=("classification", "regression"), seed=0):
-    """Write what comparing reads of a run whose probabilities are right with some skill."""
-    rng = np.random.default_rng(seed)
-    rows = np.arange(N) if rows is None else rows
-    true = (np.arange(10 * N) * 7 % 5 + 1)[rows]
-    proba = rng.dirichlet(np.ones(5), len(rows))
-    proba[np.arange(len(rows)), true - 1] += skill
-    proba /= proba.sum(axis=1, keepdims=True)
-    columns = {"row": rows, "rating": true.astype(np.int8), "film": [f"film {row % 9}" for row in rows]}
-    for task in tasks:
-        if task != "regression":
-            prefix = "p" if task == tasks[0] else f"{task}_p"
-            columns |= {f"{prefix}{star}": proba[:, star - 1] for star in range(1, 6)}
-        columns[f"{task}_expected"] = proba @ np.arange(1, 6)
-    write_table(folder / "predictions.parquet", pa.table(columns))
-    stages = {stage: {"key": "k", "seconds": 1.0} for stage in ("prepare", "encode", "train", "evaluate")}
-    write_json(folder / "run.json", {"format": 1, "data": {"sha256": data}, "settings": {}, "stages": stages})
-    return folder
 
 
 def test_a_better_run_is_better_beyond_chance_and_an_equal_one_is_not(tmp_path):
@@ -88,3 +67,50 @@ def test_the_command_prints_and_writes(tmp_path, capsys):
     assert "better" in shown
     assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["n"] == N
     assert run_command(["compare", str(weak)]) == 2
+
+
+@pytest.fixture
+def two_runs(tmp_path):
+    """Give a weak run, and a strong one that was made otherwise and is named with markup."""
+    settings = {"seed": 0, "language": "en", "head": {"n_hops": 8}, "tasks": ["classification", "regression"]}
+    weak = make_run(tmp_path / "weak", skill=0.2, settings=settings)
+    other = {**settings, "language": "zh", "head": {"n_hops": 16}}
+    return [str(weak), str(make_run(tmp_path / "<b>strong", skill=0.8, seed=1, settings=other))]
+
+
+def page_of(tmp_path, *arguments):
+    page = tmp_path / "page.html"
+    assert run_command(["compare", *arguments, "--html", str(page)]) == 0
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_differs_beyond_chance_and_what_was_done_otherwise(tmp_path, two_runs, capsys):
+    html = page_of(tmp_path, *two_runs)
+    assert f"Page: {tmp_path / 'page.html'}" in capsys.readouterr().out
+    own = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
+    assert "<h1>&lt;b&gt;strong is better than weak in some ways and worse in others</h1>" in own
+    assert "better than weak beyond chance: exact star, within one star, mean error in stars" in own
+    assert "worse than weak beyond chance: calibration error." in own
+    assert "<b>" not in own
+    difference = compare_runs([*map(Path, two_runs)])["differences"]["reviews"][two_runs[1]]["mae"]
+    assert f"{difference['value']:+.3f}".replace("-", "−") in html
+    assert "head.n_hops" in html
+    assert "head.n_hops" not in page_of(tmp_path, two_runs[0], two_runs[0] + "/../weak")
+    assert "language" not in re.findall(r'<th scope="row" role="rowheader">([^<]*)</th>', html)
+    assert not re.search(r'(src|href)="(?!data:|#)', own)
+
+
+def test_the_page_does_not_call_chance_a_lead(tmp_path):
+    runs = [str(make_run(tmp_path / name, skill=0.4)) for name in ("one", "twin")]
+    html = page_of(tmp_path, *runs)
+    assert "<h1>twin and one differ by no more than chance</h1>" in html
+    assert "The runs have the same settings." in html
+
+
+def test_the_page_holds_many_runs_and_speaks_chinese(tmp_path, two_runs):
+    third = str(make_run(tmp_path / "more" / "weak", skill=0.5, seed=2))
+    html = page_of(tmp_path, *two_runs, third, "--lang", "zh")
+    assert "<h1>同一批评论上的 3 次运行</h1>" in html
+    assert third in html, "two folders have one name"
+    assert "beyond chance" not in html
+    assert run_command(["compare", *two_runs, "--lang", "zh"]) == 2

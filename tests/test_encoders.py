@@ -438,10 +438,12 @@ def test_tokens_are_counted_as_they_are_encoded(tiny):
 
 
 def refused(folder, match):
+    """See that a folder is refused in one line that says why and names it, and return the line."""
     with pytest.raises(EncoderError, match=match) as caught:
         FrozenEncoder.load(str(folder))
     message = str(caught.value)
     assert "\n" not in message
+    assert str(folder) in message
     assert len(message) < 500
     return message
 
@@ -525,8 +527,10 @@ def test_folders_that_lack_a_part_are_refused(copied, tmp_path):
     ],
 )
 def test_damaged_files_are_refused_in_one_line(copied, name, content):
+    refused_for = "^the tokenizer of encoder " if name == "tokenizer.json" else "^encoder "
+    FrozenEncoder.load(str(copied))
     (copied / name).write_text(content)
-    refused(copied, "cannot be loaded")
+    refused(copied, rf"{refused_for}\S+ cannot be loaded from ")
 
 
 def test_truncated_weights_are_refused(copied):

@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -47,6 +47,89 @@ CHECKS = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_scikit_learns_checks(estimator, check):
     check(type(estimator).__name__, estimator)
+
+
+class Encoded(RatingClassifier):
+    """A classifier with one parameter, for spoiled ones to be made of."""
+
+    def __init__(self, *, encoder="bundled"):
+        super().__init__(encoder=encoder)
+
+
+class ChangesItsParameter(Encoded):
+    def __init__(self, *, encoder="bundled"):
+        super().__init__(encoder=f"{encoder}-base")
+
+
+class HasOldTags(Encoded):
+    def _more_tags(self):
+        return {}
+
+
+class HasWrongTags(Encoded):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = "yes"
+        return tags
+
+
+class CannotBeShown(Encoded):
+    def __repr__(self):
+        raise ValueError("no name")
+
+
+class RemembersMore(Encoded):
+    def __init__(self, *, encoder="bundled"):
+        super().__init__(encoder=encoder)
+        self.seen = 0
+
+
+class ChecksTooEarly(Encoded):
+    def __init__(self, *, encoder="bundled"):
+        if not isinstance(encoder, str):
+            raise TypeError("encoder is a name")
+        super().__init__(encoder=encoder)
+
+
+class MixesTooLate(BaseEstimator, ClassifierMixin):
+    """The mixin should come first."""
+
+
+class HasAMutableDefault(Encoded):
+    def __init__(self, *, encoder=frozenset()):
+        super().__init__(encoder=encoder)
+
+
+class HidesParameters(Encoded):
+    def get_params(self, deep=True):
+        return {} if deep else super().get_params(deep=False)
+
+
+class KeepsItsParameters(Encoded):
+    def set_params(self, **_params):
+        return self
+
+
+SPOILED = {
+    checks.check_estimator_cloneable: (ChangesItsParameter, "Cloning of"),
+    checks.check_estimator_tags_renamed: (HasOldTags, "_more_tags"),
+    checks.check_valid_tag_types: (HasWrongTags, "Tag values"),
+    checks.check_estimator_repr: (CannotBeShown, "Repr of"),
+    checks.check_no_attributes_set_in_init: (RemembersMore, "seen"),
+    checks.check_do_not_raise_errors_in_init_or_set_params: (ChecksTooEarly, "encoder is a name"),
+    checks.check_mixin_order: (MixesTooLate, "wrong order"),
+    checks.check_parameters_default_constructible: (HasAMutableDefault, "not allowed"),
+    checks.check_get_params_invariance: (HidesParameters, None),
+    checks.check_set_params: (KeepsItsParameters, "does not match"),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_each_of_scikit_learns_checks_can_fail(check):
+    spoiled, why = SPOILED[check]
+    check("Encoded", Encoded())
+    with pytest.raises((AssertionError, TypeError), match=why):
+        check(spoiled.__name__, spoiled())
 
 
 def test_an_unfitted_one_says_so(classifier, regressor):

@@ -53,11 +53,16 @@ MODELS = {
     "regression": {"task": "regression"},
     "coral": {"task": "ordinal", "ordinal": "coral"},
     "corn": {"task": "ordinal", "ordinal": "corn"},
+    "no layer on tokens": {"token_dim": 0},
     "mean": {"pooling": "mean"},
     "max": {"pooling": "max"},
     "cls": {"pooling": "cls"},
     "everything": {
         "pooling": ("self_attention", "mean", "max", "cls"), "members": 2, "layers": (1, 2), "layer_mix": "learned",
+    },
+    "everything but a layer on tokens": {
+        "pooling": ("self_attention", "mean", "max", "cls"), "members": 2, "layers": (1, 2), "layer_mix": "learned",
+        "token_dim": 0,
     },
     "layers": {"layers": (2, 1), "members": 3, "task": "regression"},
     "words": {"unit": "word", "pooling": ("self_attention", "mean", "max", "cls")},
@@ -93,7 +98,9 @@ def make(tiny_encoder_folder, ngrams):
     def build(task="classification", *, layers=(2,), unit="token", with_ngrams=True, calibrated=True,
               encoder=tiny_encoder_folder, **head):  # fmt: skip
         frozen = FrozenEncoder.load(str(encoder), precision="fp32", runtime="onnx", layers=layers, max_length=64)
-        settings = HeadSettings.parse({"n_hops": 3, "attention_dim": 8, "hidden_dim": 24, **head})
+        settings = HeadSettings.parse(
+            {"token_dim": 12, "n_hops": 3, "attention_dim": 8, "hidden_dim": 24, "members": 1} | head
+        )
         with torch.random.fork_rng():
             torch.manual_seed(1)
             trained = RatingHead(frozen.dim, settings, (task,), len(layers))
@@ -175,7 +182,7 @@ def inputs_of(predictor, texts):
     }
 
 
-@pytest.mark.parametrize("name", ["classification", "regression", "coral", "corn", "everything"])
+@pytest.mark.parametrize("name", ["classification", "regression", "coral", "corn", "everything", "no layer on tokens"])
 def test_the_graph_alone_says_what_the_head_says_with_texts_padded_side_by_side(make, few_samples, tmp_path, name):
     predictor = make(**MODELS[name])
     export_model(predictor, tmp_path / "out", FP32)

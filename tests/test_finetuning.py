@@ -26,7 +26,7 @@ from xingping.scoring import head_scores
 from xingping.training import LabelledFeatures, train_head
 from xingping.unfreezing import TrainableEncoder
 
-HEAD = HeadSettings(n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
+HEAD = HeadSettings(token_dim=12, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
 LOSSES = TrainingSettings()
 QUICK = {"epochs": 2, "batch_size": 8, "accumulation": 2, "head_learning_rate": 0.01, "learning_rate": 1e-3}
 REVIEWS = 88

@@ -5,8 +5,10 @@ import re
 import string
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
@@ -15,12 +17,15 @@ from jinja2 import Environment
 
 from xingping import language, names
 from xingping.behaviour import behaviour_tests
-from xingping.config import RunSettings
+from xingping.config import ColumnSettings, EncoderSettings, Pooling, RunSettings
 from xingping.errors import SettingsError
 from xingping.language import _, join_clauses, join_list, join_sentences, ngettext, speaking, spoken, translations
 from xingping.metrics import DECISION_RULES
+from xingping.pipeline import STAGES
+from xingping.ratings import rating_problems
 from xingping.report import content, doubt, tabular
 from xingping.report.published import PUBLISHED, PUBLISHED_FILM, PUBLISHED_ON
+from xingping.reviews import read_reviews
 from xingping.slices import find_slices
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +95,14 @@ def test_whatever_artefacts_name_has_a_chinese_name():
         names.task_name: ["classification", "ordinal", "regression"],
         names.baseline_name: list(names.BASELINES),
         names.exact_stars: [1, 2, 3, 4, 5],
+        names.side_name: ["film", "user", "time"],
+        names.unused_name: list(names.UNUSED),
+        names.stage_name: [*STAGES, "crossvalidate", "learning-curve", "tune"],
+        names.column_name: list(ColumnSettings.model_fields),
+        names.pooling_name: [pooling for pooling in get_args(Pooling) if pooling != "self_attention"],
+        names.tuning_name: ["full", "lora", "top-4"],
+        names.source_name: [names.BUNDLED_SAMPLE],
+        names.encoder_name: [EncoderSettings().name],
         _: [PUBLISHED_ON, *PUBLISHED, *(name for film in PUBLISHED_FILM.values() for name in film)],
     }
     for name_of, keys in named.items():
@@ -100,6 +113,42 @@ def test_whatever_artefacts_name_has_a_chinese_name():
     assert {test.name for test in behaviour_tests(["疯狂动物城的画面真好看，他很喜欢"])} == set(names.TESTS)
     assert in_both(lambda: names.slice_name("length 81 and more")) == ("length 81 and more", "81 字及以上")
     assert in_both(lambda: names.baseline_name("my_own_rival")) == ("my own rival", "my own rival")
+
+
+REJECTED_ROWS = b"""film,rating,text
+\xe7\x94\xb2,,a
+\xe7\x94\xb2,many,a
+\xe7\x94\xb2,3.5,a
+\xe7\x94\xb2,-9,a
+\xe7\x94\xb2,5,
+\xe7\x94\xb2,5
+\xe7\x94\xb2
+\xe7\x94\xb2,5,"a"b
+\xe7\x94\xb2,5,"a
+"""
+REJECTED_LINES = b"""{"text": "a", "rating": 5}
+[1]
+{"text": "a"
+{"text": "\xff", "rating": 5}
+{"text": %b, "rating": 5}
+""" % (b"[" * 100_000)
+
+
+def test_whatever_a_row_is_rejected_for_has_a_chinese_name(tmp_path):
+    good = "".join(f"甲,{star},第{star}条\n" for star in range(1, 6)).encode() * 3
+    (tmp_path / "rows.csv").write_bytes(REJECTED_ROWS + good)
+    (tmp_path / "lines.jsonl").write_bytes(REJECTED_LINES)
+    reasons = set()
+    for name in ("rows.csv", "lines.jsonl"):
+        reasons |= set(read_reviews(tmp_path / name).rejects["reason"].to_pylist())
+    reasons |= set(rating_problems(pa.array(["10"])).to_pylist())
+    assert len(reasons) == len(names.REASONS)
+    for reason in reasons:
+        english, chinese = in_both(lambda reason=reason: names.reason_name(reason))
+        assert english == reason
+        assert HAN.search(chinese), reason
+    used = {pattern for pattern in names.REASONS for reason in reasons if re.fullmatch(pattern, reason, re.DOTALL)}
+    assert used == set(names.REASONS)
 
 
 CONFUSION = [[9, 1, 0, 0, 0], [6, 2, 2, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 5, 5], [2, 0, 0, 0, 8]]

@@ -154,6 +154,13 @@ def test_more_labels_make_a_better_model_and_a_finished_training_is_kept(run, mo
     assert (run / "learning_curve.json").read_bytes() == before
     assert not list((run / "learning_curve").glob("*.checkpoint"))
 
+    assert "<!-- Test split, classification -->" in (run / "learning_curve.svg").read_text(encoding="utf-8")
+    settings = load(run / "run.json")["settings"]
+    RunDirectory.open(run).update(settings={**settings, "language": "zh"})
+    assert run_command([*arguments, "--quiet"]) == 0
+    assert "<!-- 测试集，分类 -->" in (run / "learning_curve.svg").read_text(encoding="utf-8")
+    assert trained == [1], "another language needs no training"
+
 
 def test_with_all_labels_the_model_is_the_run_s_own(run, monkeypatch):
     monkeypatch.setattr("xingping.learning_curve.LEAST_STEPS", 1)

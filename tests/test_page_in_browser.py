@@ -3,24 +3,20 @@
 import csv
 import json
 import re
-import threading
-import time
-import urllib.error
 import urllib.request
 from contextlib import ExitStack
 
 import pytest
 
-from browser import DESKTOP, FAULTLESS, PHONE, serious_violations, sideways, visiting
+from browser import DESKTOP, FAULTLESS, PHONE, SEE_ALL, empty_figures, serious_violations, sideways, undrawn, visiting
 from toy import BAD, GOOD
 
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright", reason="playwright is absent: pip install 'xingping[dev]'")
 
-import uvicorn
 from playwright.sync_api import expect
 
-from xingping.serve import create_app
+from served import served
 
 PATIENCE = 30_000
 """Milliseconds."""
@@ -32,27 +28,8 @@ TABLE = f"电影,评论,号\n<b class=harm>甲</b>,{GOOD}看过,1\n<b class=harm
 
 @pytest.fixture(scope="module")
 def address(trained_run, chromium):
-    """Serve the run in a thread, and return where."""
-    config = uvicorn.Config(create_app(trained_run), port=0, log_level="warning", access_log=False, ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.02)
-    host, port = server.servers[0].sockets[0].getsockname()
-    address = f"http://{host}:{port}"
-    while not is_ready(address):
-        time.sleep(0.05)
-    yield address
-    server.should_exit = True
-    thread.join()
-
-
-def is_ready(address):
-    try:
-        return urllib.request.urlopen(f"{address}/readyz").status == 200
-    except urllib.error.HTTPError:
-        return False
+    with served(trained_run) as address:
+        yield address
 
 
 @pytest.fixture
@@ -145,6 +122,37 @@ def test_the_word_that_decides_has_the_strongest_colour(open_page):
     assert colour != min(strengths)[3]
 
 
+def test_words_of_a_long_review_are_coloured_by_gradients(open_page):
+    page = open_page().page
+    rate(page, "片子里的人和事都看过了" * 20 + GOOD)
+    assert "integrated gradients" in page.inner_text("#wordsNote")
+    shares = page.locator("#words span").evaluate_all(
+        "(words) => words.map((word) => Number(word.style.getPropertyValue('--share')))"
+    )
+    assert max(shares) > 0
+    rate(page, REVIEW)
+    assert "without the word" in page.inner_text("#wordsNote")
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+def test_all_characters_are_drawn_where_the_reader_has_no_chinese_font(open_page, locale):
+    page = open_page(locale).page
+    rate(page, f"{REVIEW}，哭了三次；值得二刷！龘")
+    page.evaluate("document.fonts.ready")
+    expect(page.locator("#words")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    found = undrawn(page)
+    assert found["lacking"] == ""
+    assert found["characters"] > 20
+    if locale == "zh-CN":  # a missing glyph is not as wide as a character
+        width, size = page.evaluate(
+            "() => { const title = document.querySelector('h1'), range = document.createRange();"
+            "range.selectNodeContents(title);"
+            "return [range.getBoundingClientRect().width, parseFloat(getComputedStyle(title).fontSize)]; }"
+        )
+        assert width == pytest.approx(len(page.inner_text("h1")) * size, rel=0.05)
+
+
 def test_examples_are_rated_at_once(open_page):
     page = open_page().page
     example = page.locator("#examples button").first
@@ -195,6 +203,132 @@ def test_a_file_is_rated_with_progress_and_downloaded(open_page):
     assert page.locator("#films tbody td").first.inner_text() == "2"
     rows = rated_rows(page, lambda: page.click("#rated"))
     assert [(row["号"], row["predicted_rating"]) for row in rows] == [("1", "5"), ("2", "1"), ("3", "")]
+
+
+def film_table(n=24):
+    """Return a table with dates, of a film whose name and reviews are markup, and of another."""
+    rows = [f"{HARM_FILM},{GOOD if i % 3 else BAD}剧情{i}{HARM_TEXT},2020-0{1 + i % 6}-11" for i in range(n)]
+    return "\n".join(["电影,评论,日期", *rows, f"乙,{BAD},2020-01-01"]).encode() + b"\n"
+
+
+HARM_FILM = "<img class=harm src=harm.png onerror=window.harmed=1>"
+HARM_TEXT = "</script><script>window.harmed=1</script><b class=harm>"
+
+
+def open_study(page):
+    """Follow the link to the case study, and return the page that opens."""
+    page.wait_for_selector("#study", state="visible")
+    with page.context.expect_page() as opened:
+        page.click("#study")
+    opened.value.wait_for_load_state()
+    return opened.value
+
+
+@pytest.mark.parametrize(
+    ("locale", "language", "link"), [("en-GB", "en", "Open the case study of "), ("zh-CN", "zh-Hans", "打开")]
+)
+def test_the_case_study_of_a_table_opens_with_its_charts(open_page, locale, language, link):
+    visit = open_page(locale)
+    rate_file(visit.page, "<b>reviews.csv", film_table())
+    study = open_study(visit.page)
+    assert visit.page.inner_text("#study").startswith(link)
+    assert HARM_FILM in visit.page.inner_text("#study")
+    errors = []
+    study.on("console", lambda said: errors.append(said.text) if said.type in ("error", "warning") else None)
+    study.on("pageerror", lambda error: errors.append(str(error)))
+    study.reload()
+    study.evaluate(SEE_ALL)
+    assert study.get_attribute("html", "lang") == language
+    assert HARM_FILM in study.inner_text("main")
+    assert "<b>reviews.csv" in study.inner_text("header")
+    expect(study.locator(".live").first).to_be_visible(timeout=PATIENCE)
+    assert study.locator(".live canvas, .live svg").count() >= 2
+    assert empty_figures(study) == []
+    assert study.locator(".harm").count() == 0
+    assert study.evaluate("window.harmed") is None
+    assert study.evaluate("window.origin") == "null"  # it cannot reach what is of the page
+    assert serious_violations(study) == {}
+    assert errors == []
+
+
+def test_no_script_but_its_own_runs_in_a_case_study(open_page):
+    visit = open_page()
+    rate_file(visit.page, "reviews.csv", film_table())
+    study = open_study(visit.page)
+    study.evaluate(
+        "() => { const script = document.createElement('script'); script.textContent = 'window.harmed = 1';"
+        "document.body.append(script); const image = document.createElement('img');"
+        "image.setAttribute('onerror', 'window.harmed = 1'); image.src = 'data:,'; document.body.append(image); }"
+    )
+    study.wait_for_timeout(200)
+    assert study.evaluate("window.harmed") is None
+
+
+def test_where_there_is_no_case_study_the_page_says_why(open_page):
+    page = open_page().page
+    page.route("**/v1/tables/*", lambda route: route.fulfill(json=FAILED_STUDY))
+    rate_file(page, "table.csv", TABLE)
+    tells(page, "#studyMessage", "No case study: the server failed on this table")
+    assert page.is_hidden("#study")
+    assert page.is_visible("#download")
+
+
+FAILED_STUDY = {
+    "id": "a", "state": "done", "done": 1, "total": 1, "rows": 1, "unrated": 0, "message": None, "films": None,
+    "study": "failed", "study_message": "the server failed on this table", "film": None,
+}  # fmt: skip
+
+
+def test_the_bar_moves_with_the_rows(open_page):
+    page = open_page().page
+    page.evaluate(
+        "() => { const bar = document.querySelector('#progress'); window.seen = [];"
+        "new MutationObserver(() => window.seen.push(bar.value)).observe(bar, { attributes: true }); }"
+    )
+    rows = "".join(f"{number}{GOOD if number % 2 else BAD}看过{number * 7}次\n" for number in range(6000))
+    rate_file(page, "many.csv", f"text\n{rows}".encode())
+    page.wait_for_selector("#download", state="visible", timeout=120_000)
+    seen = page.evaluate("window.seen")
+    assert seen == sorted(seen)
+    assert any(0 < value < 1 for value in seen)
+
+
+def test_a_server_with_keys_asks_for_one(trained_run, chromium, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("the-key\n", encoding="utf-8")
+    with (
+        served(trained_run, api_keys=keys) as address,
+        visiting(chromium, address, is_own=lambda asked: asked.startswith(f"{address}/")) as visit,
+    ):
+        page = visit.page
+        page.fill("#key", "another")
+        page.press("#key", "Enter")
+        tells(page, "#message", re.compile("API key is needed"))
+        page.fill("#key", "the-key")
+        page.press("#key", "Enter")
+        expect(page.locator("#model")).not_to_be_empty(timeout=PATIENCE)
+        assert page.is_hidden("#access")
+        rate(page, REVIEW)
+        rate_file(page, "table.csv", TABLE)
+        page.wait_for_selector("#download", state="visible")
+        assert len(rated_rows(page, lambda: page.click("#rated"))) == 3
+        assert "<b class=harm>甲</b>" in open_study(page).inner_text("main")
+        page.reload()
+        expect(page.locator("#model")).not_to_be_empty(timeout=PATIENCE)
+        assert {error for error in visit.errors if "401" not in error} == set()
+
+
+def test_a_rate_limit_only_slows_the_watching_of_a_table(trained_run, chromium):
+    with (
+        served(trained_run, rate_limit=30) as address,
+        visiting(chromium, address, is_own=lambda asked: asked.startswith(f"{address}/")) as visit,
+    ):
+        expect(visit.page.locator("#model")).not_to_be_empty(timeout=PATIENCE)
+        for _ in range(28):
+            visit.page.request.get(f"{address}/v1/model")
+        rate_file(visit.page, "table.csv", TABLE)
+        visit.page.wait_for_selector("#study", state="visible")
+        assert any("429" in error for error in visit.errors)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +429,12 @@ def test_all_can_be_done_by_keyboard(open_page):
     page.wait_for_selector("#download", state="visible")
     assert tab(page) == "rated"
     assert len(rated_rows(page, lambda: page.keyboard.press("Enter"))) == 2
+    page.wait_for_selector("#study", state="visible")
+    assert tab(page) == "study"
+    with page.context.expect_page() as opened:
+        page.keyboard.press("Enter")
+    assert "pasted" in opened.value.inner_text("main")
+    page.bring_to_front()
     assert tab(page) == "OpenAPI"
 
 
@@ -310,5 +450,6 @@ def test_it_fits_the_window_and_axe_finds_no_serious_violation(open_page, width,
         page, "table.csv", f"电影,评论\n{'长' * 100},{GOOD}\nTheLongestNameOfAFilmEver{'x' * 100},{BAD}\n".encode()
     )
     page.wait_for_selector("#films", state="visible")
+    page.wait_for_selector("#study", state="visible")
     assert sideways(page, width) == []
     assert serious_violations(page) == {}

@@ -184,6 +184,23 @@ def test_an_unknown_film_is_told_before_anything_is_encoded(tmp_path, reviews_fi
     assert list(load(tmp_path / "run", "run.json")["stages"]) == ["prepare"]
 
 
+def test_the_films_that_a_run_keeps_can_be_taken_back(trained_run, tmp_path, monkeypatch):
+    run, asked = shutil.copytree(trained_run, tmp_path / "run"), []
+    monkeypatch.setattr("xingping.stages.write_report", lambda _run, movies, **films: asked.append((movies, films)))
+
+    def report(*arguments):
+        assert run_command(["report", str(run), "--quiet", *arguments]) == 0
+        return asked[-1]
+
+    film = "疯狂动物城"
+    assert report("--all-movies", "--versus", "长城") == ((film,), {"all_movies": True, "versus": "长城"})
+    assert report("--lang", "zh") == ((film,), {"all_movies": True, "versus": "长城"})
+    assert report("--no-all-movies") == ((film,), {"all_movies": False, "versus": "长城"})
+    assert report("--versus", "") == ((film,), {"all_movies": False, "versus": None})
+    assert report("--movie", "") == ((), {"all_movies": False, "versus": None})
+    assert report("--movie", "长城", "--movie", film)[0] == ("长城", film)
+
+
 def test_data_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.csv does not exist; give a CSV"):
         Pipeline.create(tmp_path / "run", tmp_path / "nothing.csv", RunSettings())

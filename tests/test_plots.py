@@ -91,6 +91,8 @@ def figures():
         "reliability_none": plots.reliability_diagram([], "测试"),
         "forest": plots.model_intervals({"head": interval(0.57), "majority": interval(0.3)}, {"head"}, "测试", "exact"),
         "forest_none": plots.model_intervals({}, set(), "测试", "exact"),
+        "differences": plots.differences({"exact": {"甲": interval(0.05), UNDRAWABLE: interval(-0.1)}}, "与甲相比"),
+        "differences_none": plots.differences({}, "与甲相比"),
         "faithfulness": plots.faithfulness(FAITHFULNESS, "classification", unit="stars"),
         "faithfulness_none": plots.faithfulness({}, "classification"),
         "aspects": plots.aspect_ratings(ASPECTS, 3.6, "星海列车"),
@@ -209,6 +211,15 @@ def test_tsne_colours_by_star_and_leaves_others_faint():
     assert [to_hex(colour) for colour in coloured.get_facecolor()] == [style.STAR_COLOURS[0], style.STAR_COLOURS[4]]
 
 
+def test_differences_are_drawn_in_points_on_both_sides_of_nothing():
+    axes = figures()["differences"].axes[0]
+    nothing, *_ = axes.lines
+    assert list(nothing.get_xdata()) == [0, 0]
+    dots = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([5, -10])
+    assert {"+5.0", "-10.0", "甲", "–"} <= set(texts(figures()["differences"]))
+
+
 def test_words_are_drawn_as_they_stand():
     assert "$烂$_^" in texts(figures()["tfidf"])
     assert {"烂片", "3", "经典", "9", "1 ★", "5 ★"} <= set(texts(figures()["words"]))
@@ -220,6 +231,22 @@ def test_word_cloud_is_the_same_each_time_and_coloured_by_mean_star():
     assert np.array_equal(first, second)
     solid = {to_hex(pixel / 255) for pixel in first[first[..., 3] == 255][:, :3]}
     assert solid == {"#b2432f", "#3474ba"}
+
+
+@pytest.mark.parametrize("word", ["W" * 300, "哈" * 300, "啊啊" * 40], ids=lambda word: word[:2])
+def test_a_very_long_word_leaves_room_for_the_bars(word):
+    by_rating = {star: [(word, 9), ("经典", 4)] for star in style.RATINGS}
+    drawn = {
+        "tfidf": plots.tfidf_bars([(word, 0.3), ("经典", 0.1)], "星海列车"),
+        "frequent": plots.frequent_words(by_rating, "星海列车"),
+        "distinctive": plots.distinctive_words(by_rating, "星海列车"),
+        "moving": plots.moving_words([(word, 0.3)], [(word, -0.2)], "classification"),
+        "cloud": plots.word_cloud({word: 9, "经典": 4}, {word: 1.2, "经典": 4.8}),
+    }
+    for name, figure in drawn.items():
+        figure.draw_without_rendering()
+        room = sum(axes.get_position().width for axes in figure.axes)
+        assert room > 0.35, name
 
 
 def test_star_colours_run_from_light_in_the_middle_to_dark_at_the_ends():
@@ -246,6 +273,7 @@ def test_reliability_has_a_dot_and_a_bar_for_each_bin_beside_the_diagonal():
     [
         ("reliability_none", "no predictions"),
         ("forest_none", "no models"),
+        ("differences_none", "no models"),
         ("faithfulness_none", "no methods"),
         ("aspects_none", "no aspects"),
         ("distinctive_none", "no words"),

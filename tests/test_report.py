@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -18,9 +19,11 @@ from report_fixture import BIG_FILM, FILMS, NASTY_FILM, UNTESTED_FILM, make_run
 from xingping.artifacts import write_json
 from xingping.errors import InputError, RunDirectoryError
 from xingping.language import speaking
-from xingping.report import content, doubt, find_films, write_report
+from xingping.report import content, doubt, find_films, notes, write_report
+from xingping.report.films import film_index
 from xingping.report.highlights import highlights, shade_measures
 from xingping.report.inline_svg import inline_svg
+from xingping.report.rendering import render
 from xingping.report.run_data import RunData
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -268,21 +271,106 @@ def test_a_film_is_set_beside_another(run):
         write_report(run, [BIG_FILM], versus="海边的猫")
 
 
-def test_every_film_can_have_a_page(tmp_path):
-    make_run(tmp_path, tasks=("classification",))
-    write_report(tmp_path, [], all_movies=True)
-    folder = tmp_path / "report" / "films"
-    assert sorted(path.name for path in folder.iterdir()) == ["film-001.html", "film-002.html", "film-003.html",
-                                                              "film-004.html", "index.html"]  # fmt: skip
-    index = Page((folder / "index.html").read_text(encoding="utf-8"))
-    assert {address for address in index.addresses if address.startswith("film-")} == {
-        f"film-00{number}.html" for number in (1, 2, 3, 4)
-    }
+@pytest.fixture(scope="module")
+def film_pages(tmp_path_factory):
+    """Write a page for each film, and return their folder; tests must not change it."""
+    run = make_run(tmp_path_factory.mktemp("films"), tasks=("classification",))
+    write_report(run, [], all_movies=True)
+    return run / "report" / "films"
+
+
+def test_every_film_can_have_a_page(film_pages):
+    pages = sorted(path.name for path in film_pages.glob("*.html"))
+    assert pages == [*(f"film-00{number}.html" for number in (1, 2, 3, 4)), "index.html"]
+    index = Page((film_pages / "index.html").read_text(encoding="utf-8"))
+    assert {address for address in index.addresses if address.startswith("film-")} == set(pages) - {"index.html"}
     assert NASTY_FILM in index.words
-    first = Page((folder / "film-001.html").read_text(encoding="utf-8"))
+    first = Page((film_pages / "film-001.html").read_text(encoding="utf-8"))
     assert BIG_FILM in first.words
     assert "index.html" in first.addresses
-    assert "<script>alert" not in (folder / "film-003.html").read_text(encoding="utf-8")
+    assert first.tags.count("h1") == 1
+    assert "<script>alert" not in (film_pages / "film-003.html").read_text(encoding="utf-8")
+
+
+def test_pages_of_films_share_what_is_large(film_pages):
+    shared = {path.name for path in (film_pages / "assets").iterdir()}
+    assert shared == {"style.css", "charts.js", "points.js"}
+    assert "echarts" in (film_pages / "assets" / "charts.js").read_text(encoding="utf-8")
+    style = (film_pages / "assets" / "style.css").read_text(encoding="utf-8")
+    assert set(re.findall(r"url\(\"([^,]*)", style)) == {"data:font/woff2;base64"}
+    sans = re.search(r'url\("(data:font/woff2;base64,[^"]+)"\)', style).group(1)
+    drawn = set(TTFont(BytesIO(_data(sans))).getBestCmap())
+    for path in film_pages.glob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        page = Page(html)
+        assert not re.search(r"https?:|@import|data:font", html)
+        assert len(html) < 600_000
+        own = [address.partition("#")[0] for address in page.addresses if not address.startswith(("#", "data:"))]
+        assert [address for address in own if not (film_pages / address).is_file()] == []
+        assert {ord(character) for character in page.words if ord(character) < 0x1F000} <= drawn
+
+
+def test_the_index_of_films_sets_means_side_by_side(film_pages):
+    metrics = metrics_of(film_pages.parent.parent)
+    index = Page((film_pages / "index.html").read_text(encoding="utf-8"))
+    mean = metrics["film_means"]["classification"]["films"][BIG_FILM]
+    measured = metrics["films"][BIG_FILM]["test"]["classification"]
+    row = next(
+        row for row in re.split(r"(?=星海列车|海边的猫2|\.\./\.\./|纸上月亮)", index.words) if row.startswith(BIG_FILM)
+    )
+    for shown in (f"{mean['true']:.2f}", "3.50 (3.10 to 3.90)", f"{abs(3.5 - mean['true']):.2f}", str(mean["n"]),
+                  f"{measured['accuracy']:.0%}", f"{measured['accuracy_within_one']:.0%}"):  # fmt: skip
+        assert shown in row
+    values = [attributes["data-value"] for tag, attributes in index.attributes if "data-value" in attributes]
+    assert len(values) == 3 * 8 + 3, "one film has no test reviews"
+
+
+def test_film_pages_no_longer_asked_for_are_gone(film_pages, tmp_path):
+    run = shutil.copytree(film_pages.parent.parent, tmp_path / "run")
+    folder = run / "report" / "films"
+    (folder / "notes.txt").write_text("mine")
+    (folder / "film-099.html").write_text("of a larger run")
+    assert list((run / "report" / "figures").glob("film-p001-*"))
+    write_report(run, [])
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert not list((run / "report" / "figures").glob("film-p*"))
+
+
+def test_the_index_of_films_speaks_chinese():
+    index = scale([("甲", 3.2, 2.4, 3.6), ("乙", 4.0, 2.8, 3.3)])
+    record = {
+        "versions": {},
+        "stages": {"prepare": {"seconds": 75.2, "peak_memory_bytes": 2**30}},
+        "settings": {"seed": 0},
+    }
+    summary = {"source": {"name": "bundled sample", "sha256": ""}}
+    with speaking("zh"):
+        note = notes.film_index_note(
+            content.film_finding({"films": {"甲": {"true": 3.0, "predicted": 3.2}}, "coverage": 1})
+        )
+        said = {"title": notes.film_index_title(2), "standfirst": note, "caption": notes.film_index_caption()}
+        context = {"index": index, "record": record, "summary": summary, **said}
+        page = Page(render("film_index.html.j2", "2", context))
+    shown = page.words.replace("xingping", "")
+    for words in ("自带样例", "预测平均", "3.00 (2.40 至 3.60)", "准备 1 分 15 秒"):
+        assert words in shown
+    assert not re.search("[a-z]{3}", shown[: shown.index("准备")])
+
+
+def scale(rows):
+    means = {name: {"n": 9, "true": true, "predicted": 3.0, "low": low, "high": high} for name, true, low, high in rows}
+    measured = {"test": {"ordinal": {"accuracy": 0.5, "accuracy_within_one": 0.9}}}
+    films = {name: {"reviews": 9, "mean_rating": 3.0, "stars": dict.fromkeys("12345", 0)} for name, *_ in rows}
+    metrics = {"film_means": {"ordinal": {"films": means}}, "films": dict.fromkeys(means, measured)}
+    return film_index([("film-001.html", name) for name in films], films, metrics, "ordinal")
+
+
+def test_the_scale_of_the_index_holds_every_mean():
+    index = scale([("甲", 3.2, 2.4, 3.6), ("乙", 4.0, 2.8, 3.3)])
+    assert (index.low, index.high) == (2, 4)
+    assert [index.place(stars) for stars in (2, 3.5, 4)] == ["0.00%", "75.00%", "100.00%"]
+    assert (scale([("甲", 5.0, 5.0, 5.0)]).low, scale([("甲", 3.0, 3.0, 3.0)]).high) == (3, 4)
+    assert (scale([]).low, scale([]).high) == (1, 5)
 
 
 def test_the_report_speaks_chinese(tmp_path):

@@ -23,7 +23,7 @@ from xingping.predictor import CHUNK_TEXTS, RatingPredictor
 from xingping.texts import TextBatches
 from xingping.training import train_head
 
-HEAD = HeadSettings(n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
+HEAD = HeadSettings(token_dim=12, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
 TRAINING = TrainingSettings(epochs=6, patience=6, batch_size=16, learning_rate=0.005, precision="fp32")
 TWO = EngineSettings(engine="ray", workers=2)
 ONE = EngineSettings(engine="ray", workers=1)

@@ -6,11 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,23 @@ def test_words_are_explained_and_their_places_are_right(client):
     for word in explained["words"]:
         assert explained["text"][word["start"] : word["end"]] == word["word"]
     assert max(explained["words"], key=lambda word: word["effect"])["word"] in GOOD
+
+
+def test_words_of_long_texts_are_not_left_out_one_by_one(trained_run, monkeypatch):
+    monkeypatch.setattr("xingping.serve.model.EFFECT_CHARACTERS", 6)
+    with serving(trained_run) as client:
+        texts = [f"{GOOD}看过", f"都{BAD}看过很久了", f"{GOOD}"]
+        found = client.post("/v1/explain", json={"texts": texts}).json()["explanations"]
+        assert [explained["text"] for explained in found] == texts
+        assert [explained["words"][0]["effect"] is None for explained in found] == [False, True, False]
+        assert all(word["gradient"] is not None for explained in found for word in explained["words"])
+
+
+def test_explanations_that_would_take_too_long_are_refused(trained_run):
+    with serving(trained_run, queue_tokens=3000) as client:
+        body = {"texts": [f"{GOOD}{number}" * 9 for number in range(20)]}
+        assert code_of(client.post("/v1/explain", json=body), 422) == "too_much"
+        assert client.post("/v1/explain", json={"texts": body["texts"][:1]}).status_code == 200
 
 
 def test_similar_reviews_are_of_training_and_near(client):
@@ -167,15 +186,18 @@ def test_the_page_and_what_it_needs_are_there(client):
         assert client.get(f"/{name}").status_code == 200
         assert f'"{name}"' in page.text
     assert "http" not in client.get("/page.js").text
+    font = client.get("/font.otf")
+    assert (font.status_code, font.headers["content-type"], font.content[:4]) == (200, "font/otf", b"OTTO")
+    assert 'url("font.otf")' in client.get("/page.css").text
 
 
-def rated_table(client, name, content):
-    table = client.post("/v1/tables", params={"name": name}, content=content)
+def rated_table(client, name, content, **wanted):
+    table = client.post("/v1/tables", params={"name": name, **wanted}, content=content)
     assert table.status_code == 202, table.text
     address = f"/v1/tables/{table.json()['id']}"
     for _ in range(600):
         state = client.get(address).json()
-        if state["state"] in ("done", "failed"):
+        if state["state"] in ("done", "failed") and state["study"] in ("none", "done", "failed"):
             return state, client.get(f"{address}/rated")
         time.sleep(0.05)
     raise AssertionError(state)
@@ -183,9 +205,14 @@ def rated_table(client, name, content):
 
 def test_a_table_is_rated_in_the_background(client):
     content = f"电影,评论\n甲,{GOOD}看过\n甲,{BAD}\n=乙,\n".encode()
-    state, rated = rated_table(client, "../../表.CSV", content)
+    state, rated = rated_table(client, "../../表.CSV", content, study=True)
     assert (state["state"], state["rows"], state["unrated"]) == ("done", 3, 1)
     assert 0 < state["done"] == state["total"] < len(content)  # the header is not rated
+    assert (state["study"], state["film"]) == ("done", "甲")
+    study = client.get(f"/v1/tables/{state['id']}/study")
+    assert study.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in study.headers["content-security-policy"]
+    assert "甲" in study.text
     assert [(film["film"], film["reviews"]) for film in state["films"]] == [("甲", 2)]
     assert rated.content.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(rated.content.decode("utf-8-sig").splitlines()))
@@ -194,7 +221,13 @@ def test_a_table_is_rated_in_the_background(client):
     assert "attachment" in rated.headers["content-disposition"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0", b"a,b\n1,2\n", b"\xff\xfe\xfd", b"[" * 3000])
+def test_films_that_are_called_like_numbers_or_formulas_have_their_names(client):
+    rows = [f"{film},{GOOD}{number}" for film in ("1917", "=1+1", "NA") for number in range(3)]
+    state, _ = rated_table(client, "t.csv", "\n".join(["电影,评论", *rows]).encode())
+    assert sorted(film["film"] for film in state["films"]) == ["1917", "=1+1", "NA"]
+
+
+@pytest.mark.parametrize("content", [b"\0\0", b"a,b\n1,2\n", b"\xff\xfe\xfd", b"[" * 3000])
 def test_a_table_that_cannot_be_rated_says_why(client, content):
     answer = client.post("/v1/tables", params={"name": "t.csv"}, content=content)
     assert answer.status_code == 202
@@ -209,8 +242,44 @@ def test_a_table_that_cannot_be_rated_says_why(client, content):
 def test_tables_of_unknown_kinds_and_unknown_tables_are_refused(client):
     assert code_of(client.post("/v1/tables", params={"name": "t.zip"}, content=b"PK"), 415) == "unknown_format"
     assert code_of(client.post("/v1/tables", content=b"a"), 422) == "invalid_request"
+    assert code_of(client.post("/v1/tables", params={"name": "t.csv"}, content=b""), 422) == "invalid_request"
     assert code_of(client.get("/v1/tables/..%2f..%2fetc"), 404) in ("no_such_table", "not_found")
     assert code_of(client.get("/v1/tables/nothing/rated"), 404) == "no_such_table"
+
+
+def test_a_case_study_has_the_language_that_was_asked_for(client):
+    content = "\n".join(["评论", *(f"{GOOD}第{number}遍" for number in range(6))]).encode()
+    answer = client.post("/v1/tables", params={"name": "t.csv", "study": True, "language": "zh"}, content=content)
+    address = f"/v1/tables/{answer.json()['id']}"
+    assert code_of(client.get(f"{address}/study"), 409) == "not_done"
+    for _ in range(600):
+        state = client.get(address).json()
+        if state["study"] not in ("waiting", "working"):
+            break
+        time.sleep(0.05)
+    assert (state["study"], state["film"]) == ("done", "t")
+    assert '<html lang="zh-Hans">' in client.get(f"{address}/study").text
+    assert code_of(client.post("/v1/tables", params={"name": "t.csv", "language": "fr"}, content=b"a"), 422)
+
+
+def test_the_table_of_a_study_that_fails_can_still_be_had(client, monkeypatch):
+    monkeypatch.setattr("xingping.serve.jobs.STUDIED_REVIEWS", 1)
+    state, rated = rated_table(client, "t.csv", f"评论\n{GOOD}1\n{GOOD}2\n".encode(), study=True)
+    assert (state["state"], state["study"]) == ("done", "failed")
+    assert "2 reviews" in state["study_message"]
+    assert rated.status_code == 200
+
+
+def test_files_of_a_table_go_with_it(trained_run, monkeypatch):
+    monkeypatch.setattr("xingping.serve.jobs.MOST_KEPT", 1)
+    with serving(trained_run) as client:
+        first, _ = rated_table(client, "a.csv", f"评论\n{GOOD}\n".encode())
+        folders = list(Path(tempfile.gettempdir()).glob("xingping-tables-*/*"))
+        assert f"{first['id']}" in {folder.name for folder in folders}
+        rated_table(client, "b.csv", f"评论\n{GOOD}\n".encode())
+        assert code_of(client.get(f"/v1/tables/{first['id']}/study"), 404) == "no_such_table"
+        assert first["id"] not in {path.name for path in Path(tempfile.gettempdir()).glob("xingping-tables-*/*")}
+    assert not list(Path(tempfile.gettempdir()).glob(f"xingping-tables-*/{first['id']}"))
 
 
 def test_keys_are_needed_where_there_are_keys(trained_run, tmp_path):
@@ -358,14 +427,16 @@ def test_a_closed_batcher_has_finished_what_it_took():
 
 @pytest.fixture
 def server(trained_run):
-    """Give the address and the process of `xingping serve`."""
+    """Give the address and the process of `xingping serve`, what it logs, and the thread that reads that."""
     command = [sys.executable, "-m", "xingping", "serve", str(trained_run), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         lines = iter(process.stderr.readline, "")
         address = next(json.loads(line)["url"] for line in lines if '"listening"' in line)
         next(line for line in lines if '"ready"' in line)
-        threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
-        yield address, process
+        logged = []
+        reader = threading.Thread(target=lambda: logged.extend(lines), daemon=True)
+        reader.start()
+        yield address, process, logged, reader
         process.kill()
 
 
@@ -377,7 +448,7 @@ def post(address, texts):
 
 
 def test_sigterm_ends_with_0_and_every_accepted_request_is_answered(server):
-    address, process = server
+    address, process, logged, reader = server
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(post, address, [f"{i}不错" * 20] * 100) for i in range(8)]
         time.sleep(0.3)
@@ -388,10 +459,13 @@ def test_sigterm_ends_with_0_and_every_accepted_request_is_answered(server):
     assert set(served) == {100}
     assert all("refused" in str(error) or "Connection reset" in str(error) for error in refused)
     assert len(served) >= 4
+    reader.join(60)
+    (closed,) = [json.loads(line) for line in logged if '"closed"' in line]
+    assert (closed["accepted"], closed["answered"], closed["left"]) == (len(served), len(served), 0)
 
 
 def test_a_half_closed_or_silent_client_harms_nobody(server):
-    address, _ = server
+    address, *_ = server
     host, port = address.removeprefix("http://").split(":")
     for sent in (b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{", b"GET / HT", b"\x16\x03\x01"):
         sock = socket.create_connection((host, int(port)))

@@ -16,7 +16,7 @@ from xingping.features import FeatureStore, StoredFeatures
 from xingping.heads import RatingHead, Standardise
 from xingping.training import LabelledFeatures, train_head
 
-HEAD = HeadSettings(n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
+HEAD = HeadSettings(token_dim=12, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
 TRAINING = TrainingSettings(epochs=8, batch_size=32, learning_rate=0.02)
 NOISY = TrainingSettings(epochs=2, batch_size=32, learning_rate=0.005)
 
@@ -150,10 +150,12 @@ def test_reviews_without_tokens_are_trained_and_rated():
 
 
 def test_dropout_masks_keep_their_share_and_what_is_kept_is_scaled():
-    head = RatingHead(16, HeadSettings(dropout=0.25, n_hops=2, attention_dim=8, hidden_dim=64), ("classification",))
+    settings = HeadSettings(token_dim=8, dropout=0.25, n_hops=2, attention_dim=8, hidden_dim=64, members=1)
+    head = RatingHead(16, settings, ("classification",))
     for dtype in (torch.float32, torch.bfloat16):
         masks = head.draw_masks(np.random.SFC64(0), 2000, dtype)
-        assert masks.pooled.dtype == dtype
+        assert masks.pooled.dtype == masks.tokens.dtype == dtype
+        assert masks.tokens.float().mean().item() == pytest.approx(0.8, abs=0.01)
         assert set(masks.pooled.float().unique().tolist()) == {0.0, 1.0}
         assert masks.pooled.float().mean().item() == pytest.approx(0.75, abs=0.01)
         assert masks.hidden.mean().item() == pytest.approx(0.75, abs=0.01)
@@ -161,10 +163,10 @@ def test_dropout_masks_keep_their_share_and_what_is_kept_is_scaled():
     masks = head.draw_masks(np.random.SFC64(0), 2000)
     with torch.inference_mode():
         member = head.members[0]
-        pooled = member.pooling(*batch).vector * masks.pooled / 0.75
+        tokens = torch.relu(member.token_layer(batch.values * (masks.tokens / head.kept.tokens).unsqueeze(1)))
+        pooled = member.pooling(tokens, batch.mask, batch.cls).vector * masks.pooled / 0.75
         hidden = torch.relu(member.hidden(pooled)) * masks.hidden / 0.75
         torch.testing.assert_close(head(batch, masks).answer, member.outputs["classification"](hidden))
-        torch.testing.assert_close(pooled.mean(0), member.pooling(*batch).vector[0], atol=0.1, rtol=0)
 
 
 def test_members_answer_together_and_each_drops_its_own():
@@ -174,7 +176,7 @@ def test_members_answer_together_and_each_drops_its_own():
     masks = head.draw_masks(np.random.SFC64(0), 2)
     with torch.inference_mode():
         together, parts = head(batch, masks), masks.chunk(3)
-        alone = [member(batch, part, 0.5) for member, part in zip(head.members, parts, strict=True)]
+        alone = [member(batch, part, head.kept) for member, part in zip(head.members, parts, strict=True)]
     torch.testing.assert_close(together.answer, sum(output.scores for output in alone) / 3)
     assert together.scores.shape == (3, 2, 6)
     assert together.vector.shape == (2, head.vector_dim) == (2, 3 * 16)

@@ -1,39 +1,33 @@
 """Whole files with a trained model: every row of a table is rated, and kept."""
 
-import shutil
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from xingping.answers import Ratings
-from xingping.artifacts import atomic_path, file_sha256, fingerprint
 from xingping.calibration import FilmMeans
 from xingping.config import ColumnSettings
-from xingping.errors import InputError, OutputError
-from xingping.json_records import BATCH
+from xingping.errors import InputError, SettingsError
+from xingping.explanation import Method
+from xingping.features import FeatureStore
+from xingping.file_parts import Parts, folder_beside
 from xingping.predictor import RatingPredictor
 from xingping.progress import Progress, Silent
-from xingping.records import Portion
-from xingping.reviews import find_columns
+from xingping.rated_file import RatedFile, write_rows
+from xingping.row_answers import Rate, RowAnswers
+from xingping.segmentation import Segmenter
 from xingping.table_writer import check_format, table_writer
-from xingping.tables import TableFile, open_table
 
-__all__ = ["FileSummary", "predict_file"]
+__all__ = ["FileSummary", "open_store", "predict_file"]
 
 
-class Rate(Protocol):
-    """Rates texts as `RatingPredictor.predict` does."""
+PART_ROWS = 10_000
+"""Rows that are rated and kept together: what a kill loses at most."""
 
-    def __call__(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Ratings:
-        """Return the ratings of texts, in their order."""
+EXPLAINED_ROWS = 2_000
+"""The same where words are asked for, which takes longer."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +54,27 @@ def predict_file(
     *,
     films: Path | None = None,
     rate: Rate | None = None,
+    explain: Method | None = None,
+    keep_features: bool = False,
     progress: Progress | None = None,
 ) -> FileSummary:
     """Rate every row of a table and write it with the ratings behind its own columns.
 
     All rows stay, in their order. `predicted_rating`, `predicted_expected` and, for classification,
     `predicted_p1` to `predicted_p5` and `predicted_set` (such as `4 5`) are added; they are empty where a row has no
-    text or could not be read, and `predicted_note` says why. An unreadable record is kept as it is in the text column.
+    text or could not be read, and `predicted_note` says why. Of an unreadable record the first 1,000 characters are
+    kept, in the text column.
 
     The file is gone through portion by portion, so memory does not grow with the rows (but for a JSON array, which is
-    read whole). The ratings of each portion are kept beside the target until all are done: the same call after a kill
-    goes on from there, and ends with the same file.
+    read whole). The ratings of some thousand rows at a time are kept beside the target until all are done: the same
+    call after a kill goes on from there, and ends with the same file. What is unpacked or decoded on the way lies
+    beside the target, too.
 
     Parameters
     ----------
     predictor
-        The trained model.
+        The trained model. Features that the store of its encoder has are taken from there; an exported graph has no
+        store.
     source
         CSV, TSV, Parquet or JSON Lines, plain, .gz or .zip.
     target
@@ -88,6 +87,12 @@ def predict_file(
         interval of 95 % for the mean that the authors of these reviews would give; the most reviewed film first.
     rate
         Rates the texts in the place of the predictor, which then only cleans them.
+    explain
+        Add `predicted_words`: the words of the text in their order, each with its share of the attention (`weight`),
+        the stars it adds to the rating when not left out (`effect`), or its part in stars by integrated gradients
+        (`gradient`), as the method is. A list of objects in Parquet and JSON Lines, JSON in a cell of CSV.
+    keep_features
+        Write the features of new texts to the store, some 30 kB a text, where the next prediction finds them.
     progress
         Who watches.
 
@@ -96,22 +101,33 @@ def predict_file(
     InputError
         The source cannot be read, or has no column of texts, or of films where they are wanted.
     OutputError
-        A target cannot be written, or its format is unknown.
+        A target cannot be written, its format is unknown, or the disk cannot hold the features to keep.
+    SettingsError
+        Words are to be found of texts that something else rates, or gradients or features of an exported graph.
     """
+    if rate is not None and (explain is not None or keep_features):
+        raise SettingsError("words and features are those of the model on this machine; leave them out, or rate here")
+    if not predictor.has_features and (explain == "gradients" or keep_features):
+        raise SettingsError(
+            "an exported model has no gradients and no features to keep: use --explain with --method attention or "
+            "occlusion and leave out --keep-features, or use the run that it was exported from"
+        )
     for file in (target, films):
         if file is not None:
             check_format(file)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        table = open_table(source, Path(folder))
-        names = _names(table)
-        found = find_columns(names, columns or ColumnSettings(), source)
-        if films is not None and found.movie is None:
+    with folder_beside(target) as folder:
+        rated = RatedFile.open(source, folder, columns)
+        if films is not None and rated.movie is None:
             raise InputError(f"{source} has no column of films that is recognised; name it with --movie-column")
         means = _FilmSums(predictor.film_means) if films is not None else None
-        parts = _Parts.beside(target, predictor, source, str(found.text))
-        rated = _RatedFile(table, names, str(found.text), found.movie if means else None)
-        summary = _rate_portions(rated, parts, predictor, rate or predictor.predict, means, progress or Silent())
-        _write_rows(rated, parts, target)
+        parts = Parts.beside(target, predictor, source, rated.text, explain or "")
+        store = open_store(predictor) if predictor.has_features else None
+        if rate is None and store is not None:
+            predictor.look_up(store)
+        answers = RowAnswers(predictor, rate, explain)
+        summary = _rate_portions(rated, parts, answers, store if keep_features else None, means, progress or Silent())
+        with parts.whole(target) as whole:
+            write_rows(rated, parts, whole)
         if means is not None and films is not None:
             with table_writer(films, means.table().schema) as write:
                 write(means.table())
@@ -119,188 +135,69 @@ def predict_file(
     return summary
 
 
-@dataclass(frozen=True)
-class _RatedFile:
-    """A file to rate, and its columns."""
-
-    file: TableFile
-    names: list[str]
-    text: str
-    movie: str | None
-
-    def portions(self) -> Iterator[Portion]:
-        """Give the portions that have records."""
-        return (portion for portion in self.file.portions() if portion.rows)
-
-    def size_of(self, portion: Portion) -> int:
-        """Return how much of the whole a portion is, in the unit of `total`."""
-        return portion.stop - portion.start or portion.rows
-
-    @property
-    def total(self) -> tuple[int, str]:
-        """How much there is, and of what."""
-        if self.file.source.kind == "parquet":
-            return pq.read_metadata(self.file.source.path).num_rows, "rows"
-        return self.file.size - (self.file.layout.start if self.file.layout else 0), "bytes"
-
-
-def _names(file: TableFile) -> list[str]:
-    """Return the columns of a file; of JSON those of all records, for which it is gone through once."""
-    if file.names is not None:
-        return file.names
-    return list(dict.fromkeys(name for portion in file.portions() for name in portion.records.table.column_names))
-
-
 def _rate_portions(
-    rated: _RatedFile,
-    parts: "_Parts",
-    predictor: RatingPredictor,
-    rate: Rate,
+    rated: RatedFile,
+    parts: Parts,
+    answers: RowAnswers,
+    store: FeatureStore | None,
     means: "_FilmSums | None",
     progress: Progress,
 ) -> FileSummary:
-    """Leave a part for each portion, unless an earlier call did."""
-    rows = unrated = line = 0
+    """Leave the parts of each portion, but for those that an earlier call left."""
+    rows = unrated = line = number = 0
+    size = PART_ROWS if answers.method is None else EXPLAINED_ROWS
     total, unit = rated.total
     with progress.bar("predict", total, unit) as advance:
-        for number, portion in enumerate(rated.portions()):
-            part = parts.read(number)
-            table, notes = _all_records(portion, rated, rated.file.lines_before + line)
-            if part is None:
-                part = _rated(table[rated.text].to_pylist(), notes, predictor, rate)
-                parts.write(number, part)
-            if means is not None and rated.movie is not None:
-                means.add(table[rated.movie].to_pylist(), part["predicted_expected"].to_pylist())
-            rows, unrated = rows + part.num_rows, unrated + part["predicted_rating"].null_count
+        for portion in rated.portions():
+            table, notes = rated.records(portion, rated.file.lines_before + line)
+            share = _Share(advance, rated.size_of(portion), table.num_rows)
+            for start in range(0, table.num_rows, size):
+                piece = table.slice(start, size)
+                part = parts.read(number)
+                if part is None:
+                    texts = piece[rated.text].to_pylist()
+                    if store is not None:
+                        store.encode(answers.predictor.encoder, _distinct(answers.predictor, texts))
+                    part = answers.columns(texts, notes[start : start + size], share.within)
+                    parts.write(number, part)
+                if means is not None and rated.movie is not None:
+                    means.add(piece[rated.movie].to_pylist(), part["predicted_expected"].to_pylist())
+                rows, unrated = rows + part.num_rows, unrated + part["predicted_rating"].null_count
+                number += 1
+                share.finish(piece.num_rows)
             line += portion.lines
-            advance(rated.size_of(portion))
     if not rows:
-        parts.write(0, _rated([], [], predictor, rate))  # the columns are there all the same
+        parts.write(0, answers.columns([], []))  # the columns are there all the same
     return FileSummary(rows, unrated)
 
 
-def _rated(texts: list[str | None], notes: list[str], predictor: RatingPredictor, rate: Rate) -> pa.Table:
-    """Return the columns that are added to some rows."""
-    raw = [text or "" for text in texts]
-    has_text = [bool(text) and not note for text, note in zip(predictor.clean(raw), notes, strict=True)]
-    ratings = rate([text for text, ok in zip(raw, has_text, strict=True) if ok])
-    columns = _added_columns(ratings, np.array(has_text, dtype=np.bool_))
-    columns["predicted_note"] = pa.array(
-        [note or ("" if ok else "no text") for note, ok in zip(notes, has_text, strict=True)], pa.string()
-    )
-    return pa.table(columns)
+def _distinct(predictor: RatingPredictor, texts: Sequence[str | None]) -> list[str]:
+    """Return the cleaned texts that are to be rated, each once."""
+    return [text for text in dict.fromkeys(predictor.clean([text or "" for text in texts])) if text]
 
 
-def _write_rows(rated: _RatedFile, parts: "_Parts", target: Path) -> None:
-    """Write the rows of the file with what was added to them."""
-    first = parts.read(0)
-    added = pa.schema([]) if first is None else first.schema
-    own = _own_types(rated)
-    kept = [name for name in own.names if name not in added.names]
-    schema = pa.schema([*(own.field(name) for name in kept), *added])
-    with table_writer(target, schema) as write:
-        for number, table in enumerate(_own_tables(rated)):
-            part = parts.read(number)
-            if part is None:
-                raise OutputError(f"{parts.folder} was removed while {target} was written; run the same command again")
-            write(pa.table([*(table[name] for name in kept), *part.columns], schema=schema))
+class _Share:
+    """Tells how far a portion is, row by row, in the unit in which the file is measured."""
 
+    def __init__(self, advance: Callable[[int], None], size: int, rows: int) -> None:
+        self._advance, self._size, self._rows = advance, size, rows
+        self._finished = self._begun = self._told = 0
 
-def _own_types(rated: _RatedFile) -> pa.Schema:
-    """Return the columns of the file: of Parquet with their own types, else strings."""
-    if rated.file.source.kind == "parquet":
-        schema = pq.read_schema(rated.file.source.path).remove_metadata()
-        return pa.schema([field.with_name(name) for field, name in zip(schema, rated.names, strict=True)])
-    return pa.schema([(name, pa.string()) for name in rated.names])
+    def within(self, count: int) -> None:
+        """Tell of some rows of a part that is not finished."""
+        self._begun += count
+        self._tell(self._finished + self._begun)
 
+    def finish(self, count: int) -> None:
+        """Tell that a part is finished."""
+        self._finished, self._begun = self._finished + count, 0
+        self._tell(self._finished)
 
-def _own_tables(rated: _RatedFile) -> Iterator[pa.Table]:
-    """Give the records of each portion in the types of the file, the unreadable ones among them."""
-    if rated.file.source.kind == "parquet":
-        schema = _own_types(rated)
-        for batch in pq.ParquetFile(rated.file.source.path).iter_batches(batch_size=BATCH):
-            yield pa.Table.from_arrays(batch.columns, schema=schema)
-        return
-    line = rated.file.lines_before
-    for portion in rated.portions():
-        yield _all_records(portion, rated, line)[0]
-        line += portion.lines
-
-
-def _all_records(portion: Portion, rated: _RatedFile, line: int) -> tuple[pa.Table, list[str]]:
-    """Return all records of a portion in the order of the file, and a note for each that could not be read."""
-    records, names = portion.records, rated.names
-    have = records.table
-    missing = pa.nulls(have.num_rows, pa.string())
-    table = pa.table([have[name] if name in have.column_names else missing for name in names], names=names)
-    bad = records.bad_lines
-    notes = [""] * table.num_rows + [f"line {line + each.line}: {each.reason}" for each in bad]
-    if not bad:
-        return table, notes
-    kept = pa.table(
-        [pa.array([each.text if name == rated.text else None for each in bad], pa.string()) for name in names],
-        names=names,
-    )
-    rows = np.concatenate([records.row_numbers, np.array([each.row for each in bad], dtype=np.int64)])
-    order = np.argsort(rows, kind="stable")
-    return pa.concat_tables([table, kept]).take(pa.array(order)), [notes[index] for index in order]
-
-
-def _added_columns(ratings: Ratings, rated: NDArray[np.bool_]) -> dict[str, pa.Array]:
-    columns: dict[str, pa.Array] = {
-        "predicted_rating": pa.array(ratings.rating.astype(np.int8)),
-        "predicted_expected": pa.array(ratings.expected.round(4)),
-    }
-    if ratings.probabilities is not None:
-        for star in range(1, 6):
-            columns[f"predicted_p{star}"] = pa.array(ratings.probabilities[:, star - 1].round(6))
-    if ratings.sets is not None:
-        named = [" ".join(map(str, np.flatnonzero(row) + 1)) for row in ratings.sets]
-        columns["predicted_set"] = pa.array(named, pa.string())
-    place = np.cumsum(rated) - 1
-    where = pa.array(np.where(rated, place, 0), mask=~rated)
-    return {name: values.take(where) for name, values in columns.items()}
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The ratings of each portion of a file, in a folder beside the target.
-
-    Attributes
-    ----------
-    folder
-        Named after the target and all that decides the ratings.
-    """
-
-    folder: Path
-
-    @classmethod
-    def beside(cls, target: Path, predictor: RatingPredictor, source: Path, text: str) -> "_Parts":
-        """Return the parts of one task, and remove those of others with the same target."""
-        model = [predictor.card.model_dump_json(), predictor.scorer.digest]
-        key = fingerprint(file_sha256(source), source.name, model, text)
-        parts = cls(target.parent / f".{target.name}.{key}.parts")
-        for other in target.parent.glob(f".{target.name}.*.parts"):
-            if other != parts.folder:
-                shutil.rmtree(other, ignore_errors=True)
-        return parts
-
-    def read(self, number: int) -> pa.Table | None:
-        """Return a part, or None where it is not there."""
-        file = self._file(number)
-        return pa.ipc.open_file(pa.memory_map(str(file))).read_all() if file.is_file() else None
-
-    def write(self, number: int, table: pa.Table) -> None:
-        """Write a part, whole."""
-        with atomic_path(self._file(number)) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
-            file.write_table(table)
-
-    def remove(self) -> None:
-        """Remove all parts."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _file(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.arrow"
+    def _tell(self, rows: int) -> None:
+        now = self._size * min(rows, self._rows) // self._rows
+        if now > self._told:
+            self._advance(now - self._told)
+            self._told = now
 
 
 @dataclass
@@ -328,3 +225,10 @@ class _FilmSums:
         columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
         arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
         return pa.Table.from_arrays(arrays, names=["film", "reviews", "mean", "low", "high"])
+
+
+def open_store(predictor: RatingPredictor) -> FeatureStore:
+    """Return the store of the features that a head takes."""
+    card = predictor.card
+    segmenter = Segmenter(card.segmentation) if card.features.unit == "word" else None
+    return FeatureStore(card.encoder_fingerprint, settings=card.features, segmenter=segmenter)

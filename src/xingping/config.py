@@ -160,6 +160,10 @@ class HeadSettings(Settings):
     layer_mix: LayerMix = Field(
         "concat", description="Several layers side by side (concat), or one mix of them with learned weights (learned)."
     )
+    token_dim: int = Field(
+        384, ge=0, le=8192, description="Width of a layer on each token before pooling (with ReLU); 0 for none."
+    )
+    token_dropout: float = Field(0.2, ge=0, lt=1, description="Dropout of the tokens' dimensions before that layer.")
     pooling: OneOrMore[Pooling] = Field(
         ("self_attention",), min_length=1, description="self_attention, mean, max, cls; several are put side by side."
     )
@@ -168,7 +172,7 @@ class HeadSettings(Settings):
     penalty: float = Field(0.003, ge=0, description="Weight of the penalty ||AA'-I||² that keeps hops apart.")
     hidden_dim: int = Field(256, ge=1, le=8192, description="Width of the hidden layer.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before and after the hidden layer.")
-    members: int = Field(1, ge=1, le=32, description="Networks that differ by chance alone and answer together.")
+    members: int = Field(2, ge=1, le=32, description="Networks that differ by chance alone and answer together.")
     ordinal: OrdinalOutput = Field("corn", description="Output of the task ordinal: coral or corn.")
 
 
@@ -304,6 +308,7 @@ class ServeSettings(Settings):
         200_000, ge=1, description="Tokens that may wait; a request beyond gets 503 and when to try again."
     )
     deadline: float = Field(30.0, gt=0, le=3600, description="Seconds after which a request is given up with 503.")
+    request_seconds: float = Field(20.0, gt=0, le=3600, description="Seconds a client has to send a request; then 408.")
     max_texts: int = Field(256, ge=1, le=100_000, description="Texts a request may hold.")
     max_characters: int = Field(20_000, ge=1, description="Characters a text may have.")
     max_body: int = Field(4 << 20, ge=1024, description="Bytes a request's body may have.")
@@ -354,9 +359,13 @@ class RunSettings(Settings):
         min_length=1,
         description="Comma-separated: classification,regression,ordinal.",
     )
-    movies: tuple[str, ...] = Field((), description="Film to add a case study of; may be repeated.")
+    movies: tuple[str, ...] = Field(
+        (), description='Film to add a case study of; may be repeated. A run keeps its films; "" takes them back.'
+    )
     all_movies: bool = Field(False, description="Also write a page for each film, and an index of them.")
-    versus: str | None = Field(None, min_length=1, description="Film to compare the films of --movie with.")
+    versus: str | None = Field(
+        None, min_length=1, description='Film to compare the films of --movie with; "" takes it back.'
+    )
     language: Language = Field("en", description="Language of the report: en, or zh (Chinese).")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 

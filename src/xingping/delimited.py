@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xingping.errors import InputError
-from xingping.records import Portion, unique_names
+from xingping.records import MOST_COLUMNS, Portion, too_wide, unique_names
 from xingping.scanning import Chunk, Grammar, line_end, unquoted
 
 __all__ = ["CHUNK", "Layout", "line_start", "map_bytes", "read_layout", "read_stretch"]
@@ -119,6 +119,8 @@ def _read_header(data: NDArray[np.uint8], path: Path) -> tuple[Grammar, int, int
     if not found:
         raise InputError(f"{path} line {line}: the quotes of the header are broken; it must name the columns")
     fields, delimiter, stop = max(found, key=lambda candidate: len(candidate[0]))
+    if len(fields) > MOST_COLUMNS:
+        raise too_wide(path, len(fields))
     try:
         names = unique_names([unquoted(cell).decode() for cell in fields])
     except UnicodeDecodeError as error:

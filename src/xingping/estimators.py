@@ -54,6 +54,8 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         precision: str = "auto",
         max_length: int = 256,
         feature_dtype: str = "fp16",
+        token_dim: int = 384,
+        token_dropout: float = 0.2,
         pooling: str | tuple[str, ...] = "self_attention",
         n_hops: int = 8,
         attention_dim: int = 128,
@@ -77,6 +79,8 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         self.precision = precision
         self.max_length = max_length
         self.feature_dtype = feature_dtype
+        self.token_dim = token_dim
+        self.token_dropout = token_dropout
         self.pooling = pooling
         self.n_hops = n_hops
         self.attention_dim = attention_dim
@@ -197,7 +201,7 @@ class RatingClassifier(ClassifierMixin, _RatingEstimator):  # type: ignore[misc]
         As `FrozenEncoder.load` takes them; `layers` None means the encoder's best.
     feature_dtype
         `fp16` or `int8`, in the feature store.
-    pooling, n_hops, attention_dim, penalty, hidden_dim, dropout, members
+    token_dim, token_dropout, pooling, n_hops, attention_dim, penalty, hidden_dim, dropout, members
         The head (`config.HeadSettings`).
     epochs, patience, batch_size, learning_rate, weight_decay
         Its training (`config.TrainingSettings`).

@@ -16,7 +16,7 @@ from xingping.artifacts import atomic_folder, atomic_path
 from xingping.encoders import FrozenEncoder, TokenFeatures
 from xingping.encoders.folders import copy_encoder, is_local
 from xingping.errors import EncoderError, RunDirectoryError
-from xingping.features import StoredFeatures
+from xingping.features import FeatureStore, StoredFeatures, find_or_encode
 from xingping.heads import RatingHead
 from xingping.model_card import ModelCard
 from xingping.model_encoder import TUNED, load_encoder, own_encoder
@@ -53,6 +53,7 @@ class HeadScorer:
         self._card = card
         self._encoder = encoder
         self._segmenter: Segmenter | None = None
+        self._store: FeatureStore | None = None
 
     @classmethod
     def load(cls, card: ModelCard, bundle: Path) -> Self:
@@ -127,9 +128,16 @@ class HeadScorer:
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file({name: value.contiguous() for name, value in self.head.state_dict().items()}, temporary)
 
+    def look_up(self, store: FeatureStore) -> None:
+        """Take features from a store from now on; see `FeatureScorer.look_up`."""
+        if store.layout.dtype == "fp16":
+            self._store = store
+
     def encode(self, texts: Sequence[str]) -> StoredFeatures:
         """Return the features of cleaned texts in the unit that the head was trained on."""
-        return StoredFeatures.of(self._encode(texts, None))
+        place = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        features = StoredFeatures.of(self._encode(list(place), None))
+        return features if len(place) == len(texts) else features.take([place[text] for text in texts])
 
     def score(
         self, texts: Sequence[str], *, attention: bool = False, progress: Callable[[int], None] | None = None
@@ -161,6 +169,18 @@ class HeadScorer:
         return vectors
 
     def _encode(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> TokenFeatures:
+        """Return features of distinct cleaned texts, stored or new."""
+        if self._store is None:
+            return self._compute(texts, progress)
+        report = progress or (lambda _count: None)
+
+        def compute(missing: list[str]) -> TokenFeatures:
+            report(len(texts) - len(missing))
+            return self._compute(missing, progress)
+
+        return find_or_encode(self._store, texts, compute)
+
+    def _compute(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> TokenFeatures:
         features = self.encoder.encode(texts, progress=progress)
         if self._card.features.unit == "token":
             return features

@@ -1,4 +1,4 @@
-"""The network on frozen features: a mix of layers, pooling, one hidden layer, and an output for each task.
+"""The network on frozen features: a mix of layers, a layer on each token, pooling, a hidden layer, outputs by task.
 
 Several such networks, alike but for their first weights and their dropout, may answer together: their mean errs less
 than any of them (Lakshminarayanan, Pritzel and Blundell 2017, arXiv 1612.01474). They see the same batches, so that
@@ -38,6 +38,7 @@ class DropoutMasks(NamedTuple):
     batch gets the same masks wherever and whenever it is trained.
     """
 
+    tokens: Tensor  # (batch, members * dim of a token), the same dimensions of all its tokens; none without their layer
     pooled: Tensor  # (batch, members * pooling.out_dim)
     hidden: Tensor  # (batch, members * hidden_dim)
 
@@ -99,6 +100,28 @@ class Standardise(nn.Module):
         return torch.addcmul(-self.mean * self.scale, values.float(), self.scale)
 
 
+class Kept(NamedTuple):
+    """The shares that dropout keeps: of the dimensions of tokens, and of those before and after the hidden layer."""
+
+    tokens: float
+    hidden: float
+
+
+class TokenLayer(nn.Linear):
+    """A layer with ReLU on each token, without bias: from what the encoder was trained for to what stars depend on.
+
+    It stands where Lin et al. 2017 (arXiv 1703.03130, eq. 3) have an LSTM, whose other work, to set words in relation,
+    the encoder has done. Dropout takes whole dimensions of a review (Tompson et al. 2015, arXiv 1411.4280).
+    """
+
+    def __init__(self, dim: int, token_dim: int) -> None:
+        super().__init__(dim, token_dim, bias=False)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return (..., token_dim) of vectors, (..., dim), in their type."""
+        return torch.relu(F.linear(vectors, self.weight.to(vectors.dtype)))
+
+
 class _Member(nn.Module):
     """One of the networks of a head."""
 
@@ -106,23 +129,29 @@ class _Member(nn.Module):
         super().__init__()
         mixes = settings.layer_mix == "learned" and n_layers > 1
         self.mix = LayerMix(n_layers) if mixes else None
-        self.pooling = Poolings(dim // n_layers if mixes else dim, settings)
+        dim = dim // n_layers if mixes else dim
+        self.token_layer = TokenLayer(dim, settings.token_dim) if settings.token_dim else None
+        self.pooling = Poolings(settings.token_dim or dim, settings)
         self.hidden = nn.Linear(self.pooling.out_dim, settings.hidden_dim)
         self.outputs = nn.ModuleDict({task: make_output(settings.hidden_dim, task, settings) for task in tasks})
 
-    def forward(self, batch: FeatureBatch, masks: DropoutMasks | None, kept: float) -> HeadOutput:
-        """Score a batch, (batch, n_scores); dropout keeps a share `kept`, where there are masks."""
+    def forward(self, batch: FeatureBatch, masks: DropoutMasks | None, kept: Kept) -> HeadOutput:
+        """Score a batch, (batch, n_scores); dropout keeps the shares `kept`, where there are masks."""
         values, mask, cls = batch
         if self.mix is not None:
             values, cls = self.mix(values), self.mix(cls)
+        if self.token_layer is not None:
+            if masks is not None:
+                of_tokens = masks.tokens / kept.tokens  # (batch, dim of a token)
+                values, cls = values * of_tokens.unsqueeze(1), cls * of_tokens
+            values, cls = self.token_layer(values), self.token_layer(cls)
         pooled, attention = self.pooling(values, mask, cls)
-        if masks is None:
-            kept = 1.0
-        else:
+        share = 1.0 if masks is None else kept.hidden
+        if masks is not None:
             pooled = pooled * masks.pooled
-        hidden = F.linear(pooled, self.hidden.weight.to(pooled.dtype)).float() / kept + self.hidden.bias
+        hidden = F.linear(pooled, self.hidden.weight.to(pooled.dtype)).float() / share + self.hidden.bias
         vector = torch.relu(hidden)  # (batch, hidden_dim)
-        dropped = vector if masks is None else vector * masks.hidden / kept
+        dropped = vector if masks is None else vector * masks.hidden / share
         return HeadOutput(torch.cat([output(dropped) for output in self.outputs.values()], dim=1), vector, attention)
 
 
@@ -145,7 +174,7 @@ class RatingHead(nn.Module):
         super().__init__()
         self.dim, self.settings, self.tasks, self.n_layers = dim, settings, tuple(tasks), n_layers
         # Dropout in levels, so that what is kept is scaled by exactly its probability.
-        self.kept_levels = MASK_LEVELS - round(settings.dropout * MASK_LEVELS)
+        self.kept = Kept(_in_levels(1 - settings.token_dropout), _in_levels(1 - settings.dropout))
         self.standardise = Standardise(dim)
         self.members = nn.ModuleList(_Member(dim, settings, tasks, n_layers) for _ in range(settings.members))
 
@@ -184,7 +213,7 @@ class RatingHead(nn.Module):
     @property
     def has_dropout(self) -> bool:
         """Whether training drops anything."""
-        return self.kept_levels < MASK_LEVELS
+        return self.kept.hidden < 1 or (self._member().token_layer is not None and self.kept.tokens < 1)
 
     @property
     def attends(self) -> bool:
@@ -219,13 +248,18 @@ class RatingHead(nn.Module):
     def draw_masks(
         self, random: np.random.BitGenerator, batch: int, dtype: torch.dtype = torch.float32
     ) -> DropoutMasks:
-        """Draw what dropout keeps of a batch before the hidden layer, in the type of the batch, and after it."""
-        layer = self._member().hidden
-        widths = (len(self.members) * layer.in_features, len(self.members) * layer.out_features)
-        drawn = np.asarray(random.random_raw(-(-batch * sum(widths) // 4)), dtype="<u8").view("<u2")
-        kept = (drawn[: batch * sum(widths)] < self.kept_levels).reshape(batch, -1)
-        pooled, hidden = np.split(kept, [widths[0]], axis=1)
-        return DropoutMasks(_as_numbers(pooled, dtype), _as_numbers(hidden, torch.float32))
+        """Draw what dropout keeps of a batch up to the hidden layer, in the type of the batch, and after it."""
+        member = self._member()
+        of_tokens = 0 if member.token_layer is None else member.token_layer.in_features
+        widths = np.array([of_tokens, member.hidden.in_features, member.hidden.out_features]) * len(self.members)
+        drawn = np.asarray(random.random_raw(-(-batch * widths.sum() // 4)), dtype="<u8").view("<u2")
+        levels = drawn[: batch * widths.sum()].reshape(batch, -1)
+        tokens, pooled, hidden = np.split(levels, widths.cumsum()[:-1], axis=1)
+        return DropoutMasks(
+            _as_numbers(tokens < round(self.kept.tokens * MASK_LEVELS), dtype),
+            _as_numbers(pooled < round(self.kept.hidden * MASK_LEVELS), dtype),
+            _as_numbers(hidden < round(self.kept.hidden * MASK_LEVELS), torch.float32),
+        )
 
     def loader(self, dtype: torch.dtype = torch.float32, slots: int = 0) -> BatchLoader:
         """Return what loads batches for this head, once it is fitted."""
@@ -244,15 +278,17 @@ class RatingHead(nn.Module):
         """
         count = len(self.members)
         each = [None] * count if masks is None else masks.chunk(count)
-        said = [
-            member(batch, part, self.kept_levels / MASK_LEVELS) for member, part in zip(self.members, each, strict=True)
-        ]
+        said = [member(batch, part, self.kept) for member, part in zip(self.members, each, strict=True)]
         looked = [output.attention for output in said if output.attention is not None]
         return HeadOutput(
             torch.stack([output.scores for output in said]),
             torch.cat([output.vector for output in said], dim=1),
             torch.cat(looked, dim=1) if looked else None,
         )
+
+
+def _in_levels(share: float) -> float:
+    return round(share * MASK_LEVELS) / MASK_LEVELS
 
 
 def _as_numbers(kept: NDArray[np.bool_], dtype: torch.dtype) -> Tensor:

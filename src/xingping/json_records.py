@@ -12,12 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from xingping.errors import InputError
-from xingping.records import BAD_BYTES, SHOWN, BadLine, Records, shown
+from xingping.records import BAD_BYTES, MOST_COLUMNS, SHOWN, BadLine, Records, shown, too_wide
 
 __all__ = ["BATCH", "Parsed", "as_string", "collect_json", "is_array", "parse_array", "parse_lines"]
 
 BATCH = 20_000
 """Records that are turned into Arrow together."""
+
+MOST_CELLS = 50_000_000
+"""Cells of such a table, empty ones among them: where each record names other columns, nearly all are."""
 
 Parsed = tuple[int, Any, bytes]
 """The line, the value and the text of a JSON record."""
@@ -29,8 +32,14 @@ def is_array(file: Path) -> bool:
         return stream.read(1 << 16).lstrip().startswith(b"[")
 
 
-def collect_json(parsed: list[Parsed]) -> Records:
-    """Turn JSON values into records."""
+def collect_json(parsed: list[Parsed], path: Path) -> Records:
+    """Turn JSON values into records.
+
+    Raises
+    ------
+    InputError
+        They have too many different keys.
+    """
     tables = [pa.table({})]
     places: list[tuple[int, int]] = []
     bad_lines: list[BadLine] = []
@@ -43,9 +52,9 @@ def collect_json(parsed: list[Parsed]) -> Records:
             reason = value.reason if isinstance(value, _Broken) else "not an object with values"
             bad_lines.append(BadLine(row, line, "", reason, shown(data)))
         if len(batch) == BATCH:
-            tables.append(_batch_table(batch))
+            tables.append(_batch_table(batch, path))
             batch = []
-    tables.append(_batch_table(batch))
+    tables.append(_batch_table(batch, path))
     rows, lines = np.array(places, dtype=np.int64).reshape(-1, 2).T
     return Records(pa.concat_tables(tables, promote_options="default"), rows, lines, bad_lines)
 
@@ -97,8 +106,10 @@ def _skip(text: str, at: int, comma: str) -> int:
     return at
 
 
-def _batch_table(batch: list[dict[str, Any]]) -> pa.Table:
+def _batch_table(batch: list[dict[str, Any]], path: Path) -> pa.Table:
     names = list(dict.fromkeys(chain.from_iterable(batch)))
+    if len(names) > MOST_COLUMNS or len(names) * len(batch) > MOST_CELLS:
+        raise too_wide(path, len(names), MOST_CELLS // BATCH)
     try:
         records = pa.array(batch, pa.struct([(name, pa.string()) for name in names]))
         return pa.table(records.flatten(), names=names)

@@ -18,7 +18,7 @@ from xingping.config import (
 
 __all__ = ["MODEL_FORMAT", "Calibration", "ModelCard"]
 
-MODEL_FORMAT = 3
+MODEL_FORMAT = 4
 
 
 class Calibration(Settings):

@@ -210,7 +210,7 @@ class Pipeline:
         chosen, name = self._task(task), "learning-curve"
         key = self._experiment_key(name)
         outputs = ("learning_curve.json", "learning_curve.png", "learning_curve.svg")
-        whole = fingerprint(key, chosen, sizes, seeds)
+        whole = fingerprint(key, chosen, sizes, seeds, self.settings.language)  # the figure's; trainings stay
         if not self.run.run_stage(name, whole, outputs, lambda: self._work.learning_curve(chosen, sizes, seeds, key)):
             self.progress.say(f"{name}: already done")
         found: dict[str, Any] = read_json(self.run.file(outputs[0]))

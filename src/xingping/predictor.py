@@ -15,7 +15,7 @@ from xingping.cleaning import clean_text
 from xingping.config import Measure, Task
 from xingping.encoders import FrozenEncoder
 from xingping.errors import InputError, RunDirectoryError, SettingsError
-from xingping.features import StoredFeatures
+from xingping.features import FeatureStore, StoredFeatures
 from xingping.graph_scorer import GraphScorer
 from xingping.hub import fetch_model, send_model
 from xingping.links import star_probabilities
@@ -314,6 +314,16 @@ class RatingPredictor:
             parts.append(self._ratings(self._parts(found.scores, chunk), found.attention))
         place = {text: index for index, text in enumerate(distinct)}
         return Ratings.join(parts).take([place[text] for text in cleaned])
+
+    def look_up(self, store: FeatureStore) -> None:
+        """Take features from a store from now on, where it has them and keeps 16 bits (`FeatureScorer.look_up`).
+
+        Raises
+        ------
+        SettingsError
+            The model is an exported graph.
+        """
+        self._on_features().look_up(store)
 
     def encode(self, texts: Sequence[str]) -> StoredFeatures:
         """Return the features of raw texts, as `predict_features` and `vectors` take them.

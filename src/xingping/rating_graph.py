@@ -167,6 +167,9 @@ class _Head(Nodes):
         """Return the scores, the vector and the attention ("" where there is none) of one network."""
         if self.settings.layer_mix == "learned" and self.n_layers > 1:
             values, cls = self.mixed(at, values, 2), self.mixed(at, cls, 1)
+        if self.settings.token_dim:
+            layer = f"{at}.token_layer.weight"
+            values, cls = (self.add("Relu", [self.product(vectors, layer)]) for vectors in (values, cls))
         pooled, attention = [], ""
         for pooling in self.settings.pooling:
             vector, looked = self.pool(pooling, f"{at}.pooling.parts.{pooling}", values, mask, cls)

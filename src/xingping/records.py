@@ -3,15 +3,24 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["BAD_BYTES", "SHOWN", "BadLine", "Portion", "Records", "join_portions", "renumber", "shown", "unique_names"]
+from xingping.errors import InputError
+
+__all__ = [
+    "BAD_BYTES", "MOST_COLUMNS", "SHOWN", "BadLine", "Portion", "Records", "join_portions", "renumber", "shown",
+    "too_wide", "unique_names",
+]  # fmt: skip
 
 BAD_BYTES = "bytes that are no characters in its encoding"
 """Reason of a record that cannot be decoded."""
+
+MOST_COLUMNS = 10_000
+"""Columns that a table may have: one of reviews has a few, and a file that names millions means no good."""
 
 SHOWN = 1000
 """Characters of a bad record that are kept to show it."""
@@ -122,6 +131,11 @@ def renumber(table: pa.Table, row: int, line: int) -> pa.Table:
     return table
 
 
+def too_wide(path: Path, columns: int, most: int = MOST_COLUMNS) -> InputError:
+    """Return the error for a table with too many columns."""
+    return InputError(f"{path} has {columns:,} columns, at most {most:,} can be read; keep those that matter")
+
+
 def shown(data: bytes) -> str:
     """Return the start of a bad record as text, for showing."""
     return data[: 4 * SHOWN].decode("utf-8", "replace")[:SHOWN].rstrip("\r\n")
@@ -133,13 +147,15 @@ def unique_names(names: list[str]) -> list[str]:
     ``a``, `` ``, ``a`` become ``a``, ``column_2``, ``a_2``.
     """
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # where to go on counting: a file may repeat a name any number of times
     result: list[str] = []
     for i, name in enumerate(names, 1):
         base = unique = " ".join(re.sub("[\0\ufeff\u200b]", "", name).split()) or f"column_{i}"
-        number = 2
+        number = numbers.get(base, 2)
         while unique in taken:
             unique = f"{base}_{number}"
             number += 1
+        numbers[base] = number
         taken.add(unique)
         result.append(unique)
     return result

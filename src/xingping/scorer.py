@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xingping.answers import Attention
 from xingping.encoders import FrozenEncoder
-from xingping.features import StoredFeatures
+from xingping.features import FeatureStore, StoredFeatures
 
 if TYPE_CHECKING:
     from xingping.heads import RatingHead
@@ -54,7 +54,7 @@ class Scorer(Protocol):
         Parameters
         ----------
         texts
-            An empty one gets what the head says of no words at all.
+            Each once. An empty one gets what the head says of no words at all.
         attention
             Whether to say where the head looked.
         progress
@@ -78,6 +78,13 @@ class FeatureScorer(Scorer, Protocol):
     @property
     def encoder(self) -> FrozenEncoder:
         """The encoder, loaded on first use."""
+
+    def look_up(self, store: FeatureStore) -> None:
+        """Take features from a store from now on, where it has them.
+
+        One that keeps 8 bits is left alone: its vectors are not quite those of the encoder, and a rating must not
+        depend on whether a text happens to be stored.
+        """
 
     def encode(self, texts: Sequence[str]) -> StoredFeatures:
         """Return the features of cleaned texts in the unit that the head was trained on."""

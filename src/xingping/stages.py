@@ -2,66 +2,39 @@
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from xingping.answers import Ratings
-from xingping.artifacts import RunDirectory, write_json, write_table
-from xingping.baselines import MOST_REVIEWS as BASELINE_REVIEWS
+from xingping.artifacts import RunDirectory, write_json
+from xingping.assessment import assess_run
 from xingping.baselines import sample_reviews
-from xingping.behaviour import run_behaviour_tests
 from xingping.checkpoints import remove_checkpoint
 from xingping.config import EncoderSettings, EngineSettings, RunSettings, Task
 from xingping.crossvalidation import crossvalidate
 from xingping.encoders import FrozenEncoder
 from xingping.end_to_end import LabelledTexts
 from xingping.errors import SettingsError
-from xingping.evaluation import (
-    Answers,
-    BaselineData,
-    baseline_answers,
-    evaluate_answers,
-    evaluate_film_means,
-    evaluate_films,
-    evaluate_slices,
-    measure_doubt,
-    predictions_table,
-)
-from xingping.examples import explain_examples
-from xingping.faithfulness import measure_faithfulness
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
 from xingping.fitting import EncodedReviews, fit_ngrams
-from xingping.label_noise import equal_text_ceiling, suspect_labels
-from xingping.language import speaking
+from xingping.language import _, speaking
 from xingping.learning_curve import trace_learning_curve
-from xingping.moving_words import find_moving_words
+from xingping.names import task_label
 from xingping.neighbours import MOST_REVIEWS as MOST_NEIGHBOURS
 from xingping.neighbours import Neighbours
 from xingping.ngrams import NgramModel
 from xingping.plots import learning_curves, save_figure
-from xingping.predictor import TUNED, RatingPredictor, load_encoder
+from xingping.predictor import TUNED, load_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
-from xingping.projection import ReviewMap, project_reviews, sample_for_projection
 from xingping.report import find_films, write_report
 from xingping.segmentation import Segmenter
-from xingping.splits import SPLITS, UNUSED
 from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
 from xingping.unfreezing import TrainableEncoder
 
 __all__ = ["StageWork"]
-
-
-CHANGED_REVIEWS = 200
-"""Test reviews that behavioural tests change."""
 
 
 class StageWork:
@@ -213,7 +186,9 @@ class StageWork:
         record = trace_learning_curve(
             self._encoded, task, sizes, seeds, self.run.file("learning_curve"), key=key, progress=self.progress
         )
-        save_figure(learning_curves(record["points"], f"Test split, {task}"), self.run.path, "learning_curve")
+        with speaking(self.settings.language):
+            title = _("Test split, {task}").format(task=task_label(task))
+            save_figure(learning_curves(record["points"], title), self.run.path, "learning_curve")
         write_json(self.run.file("learning_curve.json"), record)
 
     @property
@@ -269,98 +244,7 @@ class StageWork:
 
     def evaluate(self) -> None:
         """Measure on the test split, and make what the report shows."""
-        reviews, indices = self.reviews, self.reviews.indices("test")
-        features = self.features.take(indices)
-        test = reviews.table(indices, ["row", "text", "film", "rating"])
-        texts = test["text"].to_pylist()
-        true, films = reviews.ratings(indices), reviews.film_names(indices)
-        predictors = {task: self._predictor(task) for task in self.settings.tasks}
-        ratings = {task: each.predict_features(features, texts) for task, each in predictors.items()}
-        models: dict[str, Answers] = {task: Answers.of(each) for task, each in ratings.items()}
-        self.progress.say("evaluate: baselines")
-        baselines, trained_on = self._baselines()
-        self.progress.say("evaluate: intervals, slices, behaviour")
-        first = predictors[self.settings.tasks[0]]
-        believed = next((each.probabilities for each in ratings.values() if each.probabilities is not None), None)
-        suspects = None if believed is None else suspect_labels(believed, true)
-        segmenter = Segmenter(self.settings.segmentation, extra_words=sorted(set(films)))
-        write_json(
-            self.run.file("metrics.json"),
-            {
-                "test": {task: evaluate_answers(true, answers) for task, answers in models.items()},
-                "valid": self._validate(),
-                "baselines": {name: evaluate_answers(true, answers) for name, answers in baselines.items()},
-                "baselines_trained_on": trained_on,
-                **measure_doubt(true, reviews.film[indices], models, baselines, seed=self.settings.seed),
-                "prediction_sets": _measure_sets(predictors, ratings, true),
-                "slices": evaluate_slices(texts, true, models, films),
-                "ceiling": equal_text_ceiling(chain.from_iterable(reviews.texts), reviews.rating.astype(np.int64)),
-                "suspect_labels": None if suspects is None else {"n": len(suspects), "of": len(true)},
-                "behaviour": run_behaviour_tests(lambda texts: first.predict(texts).expected, texts[:CHANGED_REVIEWS]),
-                "films": evaluate_films(films, true, models, baselines),
-                "film_means": {
-                    task: evaluate_film_means(films, true, ratings[task].expected, each.film_means)
-                    for task, each in predictors.items()
-                },
-                **self._explanations(first, features, texts, segmenter),
-            },
-        )
-        predictions = predictions_table(test, models, baselines)
-        if suspects is not None:
-            rank = np.zeros(len(true), dtype=np.int32)
-            rank[suspects] = np.arange(1, len(suspects) + 1)
-            predictions = predictions.append_column("suspect_rank", pa.array(rank, mask=rank == 0))
-        write_table(self.run.file("predictions.parquet"), predictions)
-        self.progress.say("evaluate: highlighted words")
-        write_json(self.run.file("explanations.json"), explain_examples(first, test, features, segmenter))
-        self.progress.say("evaluate: t-SNE")
-        self._project(first)
-
-    def _explanations(
-        self, predictor: RatingPredictor, features: StoredFeatures, texts: list[str], segmenter: Segmenter
-    ) -> dict[str, Any]:
-        """Return how far explanations can be trusted, and which words they say move ratings most."""
-        self.progress.say("evaluate: explanations, and whether they are true")
-        seed = self.settings.seed
-        return {
-            "faithfulness": measure_faithfulness(predictor, texts, segmenter, seed=seed),
-            "moving_words": find_moving_words(predictor, features, texts, segmenter, seed=seed),
-        }
-
-    def _baselines(self) -> tuple[dict[str, Answers], dict[str, int]]:
-        """Let the baselines rate the test split, and say on how many of the training reviews they were trained."""
-        train = self.reviews.indices("train")
-        seen = train[sample_reviews(len(train), most=BASELINE_REVIEWS, seed=self.settings.seed)]
-        answers = baseline_answers(
-            self._baseline_data(seen),
-            self.reviews.ratings(seen),
-            self._baseline_data(self.reviews.indices("test")),
-            seed=self.settings.seed,
-        )
-        return answers, {"reviews": len(seen), "of": len(train)}
-
-    def _baseline_data(self, indices: NDArray[np.int64]) -> BaselineData:
-        table = self.reviews.table(indices, ["text", "words"])
-        words = [" ".join(row) for row in table["words"].to_pylist()]
-        means = None if self.settings.finetuning.enabled else self.features.take(indices).means()
-        return BaselineData(table["text"].to_pylist(), words, means)
-
-    def _project(self, predictor: RatingPredictor) -> None:
-        seed = self.settings.seed
-        used = np.flatnonzero(self.reviews.split != UNUSED)
-        is_test = self.reviews.split[used] == SPLITS.index("test")
-        indices = used[sample_for_projection(is_test, self.reviews.film[used], seed=seed)]
-        features = self.features.take(indices)
-        vectors = {"": predictor.vectors(features), "frozen_": features.means()}
-        sample = self.reviews.table(indices, ["row", "split", "film", "rating"])
-        maps = {name: ReviewMap.fit(each, seed=seed) for name, each in vectors.items()}
-        write_table(self.run.file("projection.parquet"), project_reviews(sample, maps))
-        maps[""].save(self.run.path)
-
-    def _validate(self) -> dict[str, Any]:
-        valid, texts = self._labelled("valid"), self._encoded.texts(self.reviews.indices("valid"))
-        answers = {task: self._predictor(task).predict_features(valid.features, texts) for task in self.settings.tasks}
-        return {task: evaluate_answers(valid.ratings, Answers.of(answers[task])) for task in answers}
+        assess_run(self.run, self._encoded, self.progress)
 
     def report(self) -> None:
         """Write the page and its figures."""
@@ -429,18 +313,3 @@ class StageWork:
 
     def _labelled(self, split: str) -> LabelledFeatures:
         return self._encoded.labelled(self.reviews.indices(split))
-
-    def _predictor(self, task: Task) -> RatingPredictor:
-        return RatingPredictor.load(self.run.path, task=task)
-
-
-def _measure_sets(
-    predictors: dict[Task, RatingPredictor], ratings: dict[Task, Ratings], true: NDArray[np.int64]
-) -> dict[str, Any]:
-    """Return how the prediction sets of each task do on the test split."""
-    measured: dict[str, Any] = {}
-    for task, predictor in predictors.items():
-        calibration, probabilities = predictor.card.calibration, ratings[task].probabilities
-        if calibration is not None and calibration.sets is not None and probabilities is not None:
-            measured[task] = calibration.sets.measure(probabilities, true)
-    return measured

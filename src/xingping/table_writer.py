@@ -1,10 +1,10 @@
 """Writing tables piece by piece: CSV, TSV, JSON lines or Parquet, in memory that does not grow with the rows."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from xingping.artifacts import atomic_path
 from xingping.errors import OutputError
 
-__all__ = ["TableWriter", "check_format", "table_writer"]
+__all__ = ["TableWriter", "check_format", "json_lines_writer", "table_writer"]
 
 TEXT_FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": ""}
 
@@ -69,14 +69,43 @@ def table_writer(target: Path, schema: pa.Schema) -> Iterator[TableWriter]:
         if suffix == ".parquet":
             yield stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd")).write_table
             return
-        compression = "gzip" if target.suffix.lower() == ".gz" else None
-        stream = stack.enter_context(pa.output_stream(str(temporary), compression=compression))
+        stream = stack.enter_context(_stream(temporary, target))
         if TEXT_FORMATS[suffix]:
             options = pa.csv.WriteOptions(delimiter=TEXT_FORMATS[suffix])
             lines = stack.enter_context(pa.csv.CSVWriter(stream, _flat(schema), write_options=options))
             yield lambda table: lines.write_table(_defused(_flattened(table)))
         else:
             yield lambda table: _write_json_lines(table, stream)
+
+
+@contextmanager
+def json_lines_writer(target: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Give what writes one record of JSON Lines after the other, put in place whole as by `table_writer`.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    with atomic_path(target) as temporary, _stream(temporary, target) as stream:
+        lines: list[str] = []
+
+        def flush() -> None:
+            stream.write("".join(lines).encode("utf-8", "replace"))
+            lines.clear()
+
+        def write(record: Mapping[str, Any]) -> None:
+            lines.append(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+            if len(lines) == ROWS:
+                flush()
+
+        yield write
+        flush()
+
+
+def _stream(temporary: Path, target: Path) -> pa.NativeFile:
+    compression = "gzip" if target.suffix.lower() == ".gz" else None
+    return pa.output_stream(str(temporary), compression=compression)
 
 
 def _write_json_lines(table: pa.Table, stream: pa.NativeFile) -> None:

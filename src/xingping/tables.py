@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from xingping import delimited
 from xingping.delimited import Layout, line_start, map_bytes, read_layout, read_stretch
 from xingping.errors import InputError
-from xingping.json_records import BATCH, as_string, collect_json, is_array, parse_array, parse_lines
+from xingping.json_records import BATCH, Parsed, as_string, collect_json, is_array, parse_array, parse_lines
 from xingping.records import BadLine, Portion, Records, join_portions, unique_names
 from xingping.sources import Source, open_source
 
-__all__ = ["BadLine", "RawTable", "Stretch", "TableFile", "open_table", "read_table"]
+__all__ = ["BadLine", "RawTable", "Stretch", "TableFile", "open_table", "parquet_file", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,18 @@ class Stretch:
         data = map_bytes(self.file)
         start, limit = line_start(data, self.start), line_start(data, self.limit)
         if start >= limit:
-            return Portion(collect_json([]), 0, 0, start, start)
+            return Portion(collect_json([], self.path), 0, 0, start, start)
         if self.layout is not None:
             return read_stretch(self.file, self.path, self.layout, start, limit)
-        text = data[start:limit].tobytes()
+        text = self.text()
         lines = text.count(b"\n") + (not text.endswith(b"\n"))
         parsed = list(parse_lines(text))
-        return Portion(collect_json(parsed), len(parsed), lines, start, limit)
+        return Portion(collect_json(parsed, self.path), len(parsed), lines, start, limit)
+
+    def text(self) -> bytes:
+        """Return its lines."""
+        data = map_bytes(self.file)
+        return data[line_start(data, self.start) : line_start(data, self.limit)].tobytes()
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class TableFile:
         """The columns; None for JSON, where each record names its own."""
         if self.layout is not None:
             return self.layout.grammar.names
-        return unique_names(_parquet_file(self).schema_arrow.names) if self.source.kind == "parquet" else None
+        return unique_names(parquet_file(self).schema_arrow.names) if self.source.kind == "parquet" else None
 
     def stretches(self, size: int) -> list[Stretch] | None:
         """Cut the file into stretches that can be read side by side; None where it cannot be cut."""
@@ -149,6 +154,21 @@ class TableFile:
             start = portion.stop
             if portion.rows or portion.lines:
                 yield portion
+
+    def values(self) -> Iterator[Parsed]:
+        """Parse the records of a JSON file in order, the unreadable ones among them: as many as `portions` has rows.
+
+        Raises
+        ------
+        InputError
+            The file is damaged.
+        """
+        stretches = self.stretches(delimited.CHUNK)
+        if stretches is None:
+            yield from parse_array(self.source.path, self.path)
+            return
+        for stretch in stretches:
+            yield from parse_lines(stretch.text())
 
 
 def open_table(path: Path, folder: Path) -> TableFile:
@@ -195,7 +215,7 @@ def read_table(path: Path, temporary_folder: Path | None = None) -> RawTable:
     """
     with tempfile.TemporaryDirectory(dir=temporary_folder, ignore_cleanup_errors=True) as folder:
         file = open_table(path, Path(folder))
-        records = join_portions(chain([Portion(collect_json([]), 0, 0)], file.portions()), file.lines_before)
+        records = join_portions(chain([Portion(collect_json([], path), 0, 0)], file.portions()), file.lines_before)
     return RawTable(**vars(records), encoding=file.source.encoding, format=file.source.format)
 
 
@@ -204,7 +224,14 @@ def _no_records(names: list[str]) -> Records:
     return Records(table, np.empty(0, np.int64), np.empty(0, np.int64), [])
 
 
-def _parquet_file(file: TableFile) -> pq.ParquetFile:
+def parquet_file(file: TableFile) -> pq.ParquetFile:
+    """Open a Parquet file so that little of it is in memory at a time, however large its row groups are.
+
+    Raises
+    ------
+    InputError
+        It is damaged.
+    """
     try:
         return pq.ParquetFile(file.source.path, buffer_size=1 << 20, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -217,7 +244,7 @@ def _damaged_parquet(path: Path, error: Exception) -> InputError:
 
 
 def _parquet_portions(file: TableFile) -> Iterator[Portion]:
-    parquet = _parquet_file(file)
+    parquet = parquet_file(file)
     names = unique_names(parquet.schema_arrow.names)
     batches = parquet.iter_batches(batch_size=BATCH)
     while True:
@@ -248,6 +275,6 @@ def _array_portions(file: TableFile) -> Iterator[Portion]:
     before = 0
     while batch := list(islice(parsed, BATCH)):
         last = batch[-1][0]
-        records = collect_json([(line - before, value, data) for line, value, data in batch])
+        records = collect_json([(line - before, value, data) for line, value, data in batch], file.path)
         yield Portion(records, len(batch), last - before)
         before = last

@@ -157,6 +157,8 @@ def _settings(
     """Return the settings that a trial tries."""
     tried: dict[str, Any] = {
         "pooling": tuple(str(trial.suggest_categorical("pooling", _with(",".join(head.pooling), POOLINGS))).split(",")),
+        "token_dim": trial.suggest_categorical("token_dim", _with(head.token_dim, (0, *WIDTHS))),
+        "token_dropout": trial.suggest_float("token_dropout", 0.0, 0.5),
         "dropout": trial.suggest_float("dropout", 0.0, 0.8),
         "hidden_dim": trial.suggest_categorical("hidden_dim", _with(head.hidden_dim, WIDTHS)),
         "n_hops": trial.suggest_int("n_hops", 1, max(32, head.n_hops), log=True),
@@ -177,7 +179,7 @@ def _settings(
 
 def _parameters(head: HeadSettings, training: TrainingSettings) -> dict[str, Any]:
     """Return settings as the parameters of a trial."""
-    of_head = ("dropout", "hidden_dim", "n_hops", "attention_dim", "penalty", "layer_mix")
+    of_head = ("token_dim", "token_dropout", "dropout", "hidden_dim", "n_hops", "attention_dim", "penalty", "layer_mix")
     of_training = ("learning_rate", "weight_decay", "batch_size", "epochs")
     return {
         "pooling": ",".join(head.pooling),

@@ -1,11 +1,15 @@
 """The case study of reviews that no run knows, rated or not: a model rates them, and the page says so."""
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from xingping.artifacts import RunDirectory
 from xingping.config import ColumnSettings, Language
 from xingping.errors import InputError
 from xingping.film_study import FilmReviews
@@ -16,7 +20,9 @@ from xingping.report import find_films, write_study
 from xingping.reviews import Reviews, read_reviews
 from xingping.segmentation import Segmenter, load_stopwords
 
-__all__ = ["report_file"]
+__all__ = ["FilmOfFile", "read_film", "report_file", "write_film"]
+
+FILE_PAGE = "file"
 
 MOST_REVIEWS = 200_000
 """Of a film; more are rated by `xingping predict`, which holds a portion at a time."""
@@ -58,34 +64,125 @@ def report_file(
     """
     progress = progress or Silent()
     predictor = RatingPredictor.load(run)
+    versions = RunDirectory.open(run, needs="train").record["versions"]
+    reviews = read_film(source, predictor, columns, movie=movie)
+    with progress.bar("report: rating", len(reviews), "reviews") as advance:
+        expected = predictor.predict(reviews.texts, progress=advance).expected
+    page = run / "report" / FILE_PAGE / "index.html"
+    with speaking(language):
+        write_film(page, predictor, reviews, expected, source=source.name, versions=versions)
+    return page
+
+
+@dataclass(frozen=True)
+class FilmOfFile:
+    """The reviews of one film of a file.
+
+    Attributes
+    ----------
+    film
+        Its name; that of the file where it names no films.
+    table
+        As `Reviews.table`.
+    read, rejected, duplicate
+        Rows of the file, how many of them could not be used, and were duplicates.
+    """
+
+    film: str
+    table: pa.Table
+    read: int
+    rejected: int
+    duplicate: int
+
+    @property
+    def texts(self) -> list[str]:
+        """Cleaned."""
+        texts: list[str] = self.table["text"].to_pylist()
+        return texts
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+
+def read_film(
+    source: Path,
+    predictor: RatingPredictor,
+    columns: ColumnSettings | None = None,
+    *,
+    movie: str | None = None,
+    name: str | None = None,
+    most: int = MOST_REVIEWS,
+) -> FilmOfFile:
+    """Read the reviews of one film of a file.
+
+    Parameters
+    ----------
+    source, columns, movie
+        As `report_file` takes them.
+    predictor
+        Says how texts are cleaned.
+    name
+        What the file is called; by default as it is.
+    most
+        Reviews that the film may have.
+
+    Raises
+    ------
+    InputError
+        The file cannot be used, holds no such film, or too many reviews of it.
+    """
     reviews = read_reviews(source, columns, predictor.card.cleaning, require_rating=False)
-    film, where = _film(reviews, movie, source)
-    if len(where) > MOST_REVIEWS:
+    film, where = _film(reviews, movie, Path(name or source.name).stem)
+    if len(where) > most:
         raise InputError(
-            f"{source} has {len(where):,} reviews of {film!r}, a case study takes {MOST_REVIEWS:,}; give a sample"
+            f"{name or source} has {len(where):,} reviews of {film!r}, a case study takes {most:,}; give a sample"
         )
-    table = reviews.table.take(where)
-    texts = table["text"].to_pylist()
-    with progress.bar("report: rating", len(texts), "reviews") as advance:
-        expected = predictor.predict(texts, progress=advance).expected
-    rated = table["rating"].null_count == 0
+    return FilmOfFile(film, reviews.table.take(where), reviews.rows_read, reviews.rows_rejected, reviews.rows_duplicate)
+
+
+def write_film(
+    page: Path,
+    predictor: RatingPredictor,
+    reviews: FilmOfFile,
+    expected: NDArray[np.float64],
+    *,
+    source: str,
+    versions: Mapping[str, str],
+) -> None:
+    """Write the case study of a film, in the language at hand.
+
+    Parameters
+    ----------
+    page
+        The file to write; figures go to a folder beside it.
+    predictor
+        That which rated.
+    reviews
+        Of the film.
+    expected
+        (n,) as `Ratings.expected`.
+    source
+        What the file is called.
+    versions
+        Of what rated.
+    """
+    table, texts = reviews.table, reviews.texts
     study = FilmReviews(
-        film=film,
+        film=reviews.film,
         texts=texts,
         words=Segmenter(predictor.card.segmentation).words(texts),
-        ratings=table["rating"].to_numpy().astype(np.int64) if rated else None,
+        ratings=table["rating"].to_numpy().astype(np.int64) if table["rating"].null_count == 0 else None,
         expected=expected,
         rows=table["row"].to_numpy().astype(np.int64),
         dates=table["date"].to_pylist(),
         likes=table["likes"].to_pylist(),
     )
-    stopwords = predictor.card.segmentation.stopwords
-    with speaking(language):
-        verdict = join_sentences(_verdict(predictor, expected), _rejected(reviews))
-        return write_study(run, study, load_stopwords(stopwords), verdict, source.name)
+    verdict = join_sentences(_verdict(predictor, expected), _rejected(reviews))
+    stopwords = load_stopwords(predictor.card.segmentation.stopwords)
+    write_study(page, study, stopwords, verdict, source, versions)
 
 
-def _film(reviews: Reviews, movie: str | None, source: Path) -> tuple[str, NDArray[np.int64]]:
+def _film(reviews: Reviews, movie: str | None, stem: str) -> tuple[str, NDArray[np.int64]]:
     """Return the film to study and which reviews are of it."""
     films = np.asarray(reviews.table["film"].to_pylist(), dtype=str)
     counts = Counter(films.tolist())
@@ -95,7 +192,7 @@ def _film(reviews: Reviews, movie: str | None, source: Path) -> tuple[str, NDArr
     elif known:
         film = max(sorted(known), key=lambda name: known[name])
     else:
-        return source.stem, np.arange(len(films))
+        return stem, np.arange(len(films))
     return film, np.flatnonzero(films == film)
 
 
@@ -106,9 +203,9 @@ def _verdict(predictor: RatingPredictor, expected: NDArray[np.float64]) -> str:
     )
 
 
-def _rejected(reviews: Reviews) -> str:
-    if not reviews.rows_rejected and not reviews.rows_duplicate:
+def _rejected(reviews: FilmOfFile) -> str:
+    if not reviews.rejected and not reviews.duplicate:
         return ""
     return _("Of {read} rows read, {rejected} could not be used and {duplicate} were duplicates.").format(
-        read=f"{reviews.rows_read:,}", rejected=f"{reviews.rows_rejected:,}", duplicate=f"{reviews.rows_duplicate:,}"
+        read=f"{reviews.read:,}", rejected=f"{reviews.rejected:,}", duplicate=f"{reviews.duplicate:,}"
     )

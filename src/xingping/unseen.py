@@ -5,14 +5,14 @@ from typing import Any, get_args
 
 import numpy as np
 
+from xingping.batch import open_store
 from xingping.config import ColumnSettings, Task
 from xingping.errors import RunDirectoryError
 from xingping.evaluation import Answers, evaluate_answers
-from xingping.features import FeatureStore, StoredFeatures
+from xingping.features import StoredFeatures
 from xingping.predictor import RatingPredictor
 from xingping.progress import Progress, Silent
 from xingping.reviews import read_reviews
-from xingping.segmentation import Segmenter
 
 __all__ = ["evaluate_file"]
 
@@ -55,9 +55,7 @@ def evaluate_file(
 
 def _stored_features(predictor: RatingPredictor, texts: list[str], progress: Progress) -> StoredFeatures:
     """Return features of cleaned texts from the store, encoding what is not there."""
-    card = predictor.card
-    segmenter = Segmenter(card.segmentation) if card.features.unit == "word" else None
-    store = FeatureStore(card.encoder_fingerprint, settings=card.features, segmenter=segmenter)
+    store = open_store(predictor)
     missing = store.missing(texts)
     if missing:
         with progress.bar("encode", len(missing), "texts") as advance:

@@ -124,9 +124,14 @@ def _show_hops(console: "Console", explanation: "Explanation") -> None:
     from rich.text import Text
 
     for hop, outside in enumerate(explanation.outside_hops):
-        words = sorted(explanation.words, key=lambda word, hop=hop: -word.hops[hop])[:HOP_WORDS]  # type: ignore[misc]
+        words = _strongest(explanation.words, hop)
         looked = "  ".join(f"{word.word} {word.hops[hop]:.0%}" for word in words)
         console.print(Text(f"  hop {hop + 1}: {looked}  (no word {outside:.0%})"), soft_wrap=True)
+
+
+def _strongest(words: "Sequence[WordWeight]", hop: int) -> "list[WordWeight]":
+    """Return the words that a hop looks at most."""
+    return sorted(words, key=lambda word: -word.hops[hop])[:HOP_WORDS]
 
 
 def _highlighted(explanation: "Explanation") -> "Text":

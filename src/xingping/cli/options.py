@@ -41,6 +41,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "feature_dtype": ("features", "dtype"),
     "tasks": ("tasks",),
     "layer_mix": ("head", "layer_mix"),
+    "token_dim": ("head", "token_dim"),
+    "token_dropout": ("head", "token_dropout"),
     "pooling": ("head", "pooling"),
     "n_hops": ("head", "n_hops"),
     "attention_dim": ("head", "attention_dim"),
@@ -95,7 +97,8 @@ Values = dict[str, Any]
 def with_settings(*groups: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of some groups of settings.
 
-    The command takes a parameter `values`: the given options as nested settings, for `merge`.
+    The command takes a parameter `values`: the given options as nested settings, for `merge`. What a run keeps can be
+    taken back: a switch by its `--no-` form, the names of films by an empty one.
 
     Parameters
     ----------
@@ -221,7 +224,8 @@ def _parameter(option: str, path: tuple[str, ...]) -> inspect.Parameter:
     if default not in (None, (), False):
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         help_text += f" [default: {shown}]"
-    flag = f"--{option.replace('_', '-')}"
+    name = option.replace("_", "-")
+    flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
     optional = list[str] | None if path == ("movies",) else kind | None
     return inspect.Parameter(
         option,
@@ -240,6 +244,10 @@ def _plain_type(annotation: Any) -> Any:  # noqa: ANN401 - a type form
 def _parse(given: Any, field: FieldInfo) -> Any:  # noqa: ANN401 - a value of the setting's type
     if isinstance(given, Path):
         return given.resolve()
+    if isinstance(given, list):
+        return tuple(part for part in given if part)
+    if given == "" and type(None) in get_args(field.annotation):
+        return None
     if isinstance(given, str) and "tuple" in str(field.annotation):
         return tuple(part.strip() for part in given.split(",") if part.strip())
     return given

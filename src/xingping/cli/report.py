@@ -46,7 +46,7 @@ def _report_file(run: Path, reviews: Path, values: Values, columns: Values, *, q
     from xingping.unrated import report_file
 
     movies = values.get("movies", ())
-    if len(movies) > 1 or "versus" in values or "all_movies" in values:
+    if len(movies) > 1 or values.get("versus") or values.get("all_movies"):
         raise SettingsError("--reviews makes a case study of one film; name it with a single --movie")
     return report_file(
         run,

@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 Data = Annotated[
     Path | None,
-    typer.Argument(metavar="[DATA]", help="Table of reviews; the bundled sample without it.", show_default=False),
+    typer.Argument(metavar="DATA", help="Table of reviews; the bundled sample without it.", show_default=False),
 ]
 
 

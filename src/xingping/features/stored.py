@@ -166,12 +166,14 @@ class StoredFeatures:
         """Return the mean token vector of each text, (texts, dim); zeros for a text without tokens."""
         result = np.zeros((len(self), self.dim), dtype=np.float32)
         filled = np.flatnonzero(self._lengths)
+        filled = filled[np.argsort(self._shards[filled], kind="stable")]
         for start in range(0, len(filled), MEAN_TEXTS):
             chosen = filled[start : start + MEAN_TEXTS]
             packed = self.packed(chosen)
             starts = np.cumsum(packed.lengths) - packed.lengths
             sums = np.add.reduceat(packed.values.astype(np.float32), starts, axis=0)
             result[chosen] = sums / packed.lengths[:, None]
+            self.release(np.arange(self._shards[chosen[0]], self._shards[chosen[-1]]))  # read to their end
         return result
 
     def batches(self, size: int) -> Iterator[NDArray[np.int64]]:

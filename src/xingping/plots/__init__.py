@@ -5,7 +5,7 @@ from xingping.plots.contrasts import distinctive_words, explanation_bars, moving
 from xingping.plots.curves import learning_curves, training_curves
 from xingping.plots.distributions import film_comparison, rating_distribution, stars_by_split
 from xingping.plots.doubt import reliability_diagram
-from xingping.plots.intervals import aspect_ratings, faithfulness, model_intervals
+from xingping.plots.intervals import aspect_ratings, differences, faithfulness, model_intervals
 from xingping.plots.matrices import confusion, confusion_within_one
 from xingping.plots.projections import tsne, tsne_by_film
 from xingping.plots.style import save_figure
@@ -16,6 +16,7 @@ __all__ = [
     "aspect_ratings",
     "confusion",
     "confusion_within_one",
+    "differences",
     "distinctive_words",
     "explanation_bars",
     "faithfulness",

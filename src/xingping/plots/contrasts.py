@@ -11,6 +11,8 @@ from xingping.plots.style import (
     ACCENT,
     FAINT,
     INK,
+    LONGEST_NAME,
+    LONGEST_NAME_OF_FIVE,
     MUTED,
     RULE,
     STAR_COLOURS,
@@ -56,7 +58,8 @@ def distinctive_words(by_rating: Mapping[int, Words], title: str) -> Figure:
         bare(axes)
         axes.set_title(f"{rating} ★", loc="left", color=INK, fontsize=10)
         colour = STAR_COLOURS[rating - 1]
-        _diverging(axes, words, [colour if score >= 0 else FAINT for _, score in words], "{:+.1f}", reach=reach)
+        colours = [colour if score >= 0 else FAINT for _, score in words]
+        _diverging(axes, words, colours, "{:+.1f}", reach=reach, longest=LONGEST_NAME_OF_FIVE)
         axes.set_ylim(longest - 0.4, -0.6)
         if not words:
             nothing_to_show(axes, _("no words"))
@@ -124,7 +127,15 @@ def explanation_bars(words: Sequence[str], weights: Mapping[str, Sequence[float]
     return figure
 
 
-def _diverging(axes: Axes, words: Words, colours: Sequence[str], number: str, *, reach: float | None = None) -> None:
+def _diverging(
+    axes: Axes,
+    words: Words,
+    colours: Sequence[str],
+    number: str,
+    *,
+    reach: float | None = None,
+    longest: int = LONGEST_NAME,
+) -> None:
     """Draw bars from nothing to both sides, with the words at the edge and the numbers behind the bars."""
     places, values = range(len(words)), [value for _, value in words]
     axes.barh(places, values, 0.66, color=colours)
@@ -134,7 +145,7 @@ def _diverging(axes: Axes, words: Words, colours: Sequence[str], number: str, *,
             number.format(value), (value, place), xytext=(3 if value >= 0 else -3, 0), textcoords="offset points",
             ha="left" if value >= 0 else "right", va="center", color=MUTED, fontsize=7,
         )  # fmt: skip
-    axes.set_yticks(places, labels=[legible(word) for word, _ in words])
+    axes.set_yticks(places, labels=[legible(word, longest) for word, _ in words])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_xticks([])
     reach = HEADROOM * (reach or max([abs(value) for value in values] + [1e-9]))

@@ -25,7 +25,7 @@ from xingping.plots.style import (
     nothing_to_show,
 )
 
-__all__ = ["aspect_ratings", "faithfulness", "model_intervals"]
+__all__ = ["aspect_ratings", "differences", "faithfulness", "model_intervals"]
 
 Interval = Mapping[str, float]
 
@@ -109,6 +109,41 @@ def faithfulness(
             axes.axvline(scores[chance][measure]["value"], color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
         colours = [MUTED if method == chance else ACCENT for method in scores]
         _rows(axes, [(method, of[measure]) for method, of in scores.items()], colours, "{:.2f}")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    return figure
+
+
+@chinese_style()
+def differences(
+    measures: Mapping[str, Mapping[str, Interval]], title: str, *, share: bool = True, width: float = WIDTH
+) -> Figure:
+    """Draw how far models are from another one, a panel a measure, with a line where there is no difference.
+
+    Parameters
+    ----------
+    measures
+        By measure, and then by model from top to bottom: `{"value", "low", "high"}`.
+    title
+        What the measures are.
+    share
+        Whether they are shares, shown in percentage points; else they are numbers.
+    width
+        Inches.
+    """
+    rows = max([len(of) for of in measures.values()] + [2])
+    figure = new_figure(0.5 + len(measures) * (0.65 + 0.3 * rows), width=width)
+    figure.suptitle(title, x=0.005, ha="left", color=INK, fontsize=10)
+    panels = figure.subplots(max(len(measures), 1), 1, squeeze=False)[:, 0]
+    if not measures:
+        bare(panels[0])
+        nothing_to_show(panels[0], _("no models"))
+    for axes, (measure, of) in zip(panels, measures.items(), strict=False):
+        bare(axes, grid="x")
+        axes.set_title(measure, loc="left", color=MUTED, fontsize=9)
+        axes.axvline(0, color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
+        scale = 100 if share else 1
+        shown = [(name, {end: scale * value for end, value in interval.items()}) for name, interval in of.items()]
+        _rows(axes, shown, [ACCENT] * len(shown), "{:+.1f}" if share else "{:+.3f}")
         axes.xaxis.set_major_locator(MaxNLocator(4))
     return figure
 

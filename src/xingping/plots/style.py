@@ -16,6 +16,8 @@ __all__ = [
     "FAINT",
     "FILM_COLOURS",
     "INK",
+    "LONGEST_NAME",
+    "LONGEST_NAME_OF_FIVE",
     "MUTED",
     "ON_DARK",
     "ON_LIGHT",
@@ -59,6 +61,9 @@ FILM_COLOURS = ("#0272b3", "#e79f02", "#039e74", "#d45f02", "#cb79a8", "#57b4ea"
 
 LONGEST_NAME = 14
 """Characters of a name in a figure."""
+
+LONGEST_NAME_OF_FIVE = 6
+"""Characters of a name where five charts stand side by side."""
 
 WIDTH = 4.4
 """Inches. Narrow, so that text stays legible on a telephone; wide pages set figures side by side."""

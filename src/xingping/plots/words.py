@@ -9,7 +9,19 @@ from wordcloud import WordCloud
 
 from xingping.fonts import chinese_style, font_path
 from xingping.language import _
-from xingping.plots.style import ACCENT, INK, MUTED, STAR_COLOURS, WIDTH, bare, heading, legible, new_figure
+from xingping.plots.style import (
+    ACCENT,
+    INK,
+    LONGEST_NAME,
+    LONGEST_NAME_OF_FIVE,
+    MUTED,
+    STAR_COLOURS,
+    WIDTH,
+    bare,
+    heading,
+    legible,
+    new_figure,
+)
 
 __all__ = ["frequent_words", "tfidf_bars", "word_cloud"]
 
@@ -47,7 +59,7 @@ def frequent_words(by_rating: Mapping[int, Sequence[tuple[str, int]]], title: st
     for axes, (rating, words) in zip(np.atleast_1d(panels), by_rating.items(), strict=True):
         bare(axes)
         axes.set_title(f"{rating} ★", loc="left", color=INK, fontsize=10)
-        _bars(axes, words, STAR_COLOURS[rating - 1], "{:,}")
+        _bars(axes, words, STAR_COLOURS[rating - 1], "{:,}", LONGEST_NAME_OF_FIVE)
         axes.set_ylim(longest - 0.4, -0.6)
     figure.suptitle(title, x=0.005, ha="left", color=INK, fontsize=10)
     return figure
@@ -55,7 +67,7 @@ def frequent_words(by_rating: Mapping[int, Sequence[tuple[str, int]]], title: st
 
 @chinese_style()
 def word_cloud(counts: Mapping[str, int], mean_ratings: Mapping[str, float]) -> Figure:
-    """Draw words as large as they are frequent; their places come from a fixed seed.
+    """Draw words as large as they are frequent; their places come from a fixed seed. Very long words are cut.
 
     Parameters
     ----------
@@ -64,16 +76,17 @@ def word_cloud(counts: Mapping[str, int], mean_ratings: Mapping[str, float]) -> 
     mean_ratings
         By word, the mean stars (1..5) of the reviews that use it, which give the colour.
     """
+    words = {legible(word): word for word in sorted(counts, key=lambda word: counts[word])}
 
     def colour_of(word: str, **_: object) -> str:
-        return CLOUD_COLOURS[round(mean_ratings[word]) - 1]
+        return CLOUD_COLOURS[round(mean_ratings[words[word]]) - 1]
 
     cloud = WordCloud(
         font_path=str(font_path()), width=1320, height=1560, mode="RGBA", background_color=None, max_words=150,
         prefer_horizontal=1.0, relative_scaling=0.5, margin=6, random_state=0, color_func=colour_of,
         min_font_size=20, max_font_size=250,
     )  # fmt: skip
-    cloud.generate_from_frequencies(dict(counts))
+    cloud.generate_from_frequencies({shown: counts[word] for shown, word in words.items()})
     figure = new_figure(WIDTH * 1560 / 1320)
     axes = figure.add_subplot()
     axes.axis("off")
@@ -81,11 +94,13 @@ def word_cloud(counts: Mapping[str, int], mean_ratings: Mapping[str, float]) -> 
     return figure
 
 
-def _bars(axes: Axes, words: Sequence[tuple[str, float]], colour: str, number: str) -> None:
-    """Draw a bar for each word, with the word before it and its number behind it."""
+def _bars(
+    axes: Axes, words: Sequence[tuple[str, float]], colour: str, number: str, longest: int = LONGEST_NAME
+) -> None:
+    """Draw a bar for each word, with the word before it, cut where it is long, and its number behind it."""
     places, values = range(len(words)), [value for _, value in words]
     axes.barh(places, values, 0.66, color=colour)
-    axes.set_yticks(places, labels=[legible(word) for word, _ in words])
+    axes.set_yticks(places, labels=[legible(word, longest) for word, _ in words])
     axes.tick_params(axis="y", labelcolor=INK)
     for place, value in zip(places, values, strict=True):
         axes.annotate(

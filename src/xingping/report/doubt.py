@@ -10,6 +10,8 @@ from xingping.report.content import Measures, between, share, with_interval
 from xingping.report.tabular import MISSING, Column, Group, Row, Table
 
 __all__ = [
+    "HIGHER_IS_BETTER",
+    "MEASURES",
     "behaviour_finding",
     "behaviour_table",
     "best_baseline",
@@ -18,6 +20,11 @@ __all__ = [
     "lead_finding",
     "set_finding",
     "slice_table",
+    "verdict_of",
+    "write_change",
+    "write_change_ends",
+    "write_ends",
+    "write_figure",
 ]
 
 
@@ -73,17 +80,17 @@ def interval_table(doubt: Mapping[str, Any], tasks: Sequence[str]) -> Table:
             by_film = doubt["intervals"].get("films", {}).get(task, {}).get(measure)
             best = best_baseline(doubt, task, measure)
             cells = [
-                _figure(measure, own["value"]),
-                _ends(measure, own),
-                _ends(measure, by_film) if by_film else MISSING,
+                write_figure(measure, own["value"]),
+                write_ends(measure, own),
+                write_ends(measure, by_film) if by_film else MISSING,
             ]
             marked = frozenset[int]()
             if best is None:
                 cells += [MISSING, MISSING]
             else:
                 difference = doubt["differences"]["reviews"][task][best][measure]
-                cells += [sentence_case(baseline_name(best)), _change(measure, difference)]
-                marked = frozenset({4} if _verdict(measure, difference) > 0 else ())
+                cells += [sentence_case(baseline_name(best)), write_change(measure, difference)]
+                marked = frozenset({4} if verdict_of(measure, difference) > 0 else ())
             by_rule = "nll" in doubt["intervals"]["reviews"][task]
             rows.append(Row(_(naming.by_rule if by_rule else naming.plain), cells, marked))
         groups.append(Group(sentence_case(task_name(task)), rows))
@@ -109,7 +116,7 @@ def lead_finding(doubt: Mapping[str, Any], task: str) -> str:
         if best is None:
             continue
         difference = doubt["differences"]["reviews"][task][best][measure]
-        verdicts[_verdict(measure, difference)].append(_(naming.inline))
+        verdicts[verdict_of(measure, difference)].append(_(naming.inline))
     called = {
         1: _("ahead of every baseline beyond chance: {measures}"),
         0: _("level with the best: {measures}"),
@@ -226,30 +233,39 @@ def best_baseline(doubt: Mapping[str, Any], task: str, measure: str) -> str | No
     return max(rivals, key=lambda name: sign * rivals[name])
 
 
-def _verdict(measure: str, difference: Measures) -> int:
-    """Return 1 where the model is better beyond chance, -1 where it is worse, else 0."""
+def verdict_of(measure: str, difference: Measures) -> int:
+    """Return 1 where a model is better beyond chance, -1 where it is worse, else 0."""
     sign = 1 if measure in HIGHER_IS_BETTER else -1
     low, high = sorted((sign * difference["low"], sign * difference["high"]))
     return int(low > 0) - int(high < 0)
 
 
-def _figure(measure: str, value: float) -> str:
+def write_figure(measure: str, value: float) -> str:
+    """Write the value of a measure."""
     return share(value) if measure in HIGHER_IS_BETTER else f"{value:.3f}"
 
 
-def _ends(measure: str, interval: Measures) -> str:
-    return between(_figure(measure, interval["low"]), _figure(measure, interval["high"]))
+def write_ends(measure: str, interval: Measures) -> str:
+    """Write the ends of an interval."""
+    return between(write_figure(measure, interval["low"]), write_figure(measure, interval["high"]))
 
 
-def _change(measure: str, difference: Measures) -> str:
-    shares = measure in HIGHER_IS_BETTER
-    scale, digits = (100, 1) if shares else (1, 3)
-    value, low, high = (
-        f"{scale * difference[name]:+.{digits}f}".replace("-", "−") for name in ("value", "low", "high")
-    )
-    if shares:
+def write_change(measure: str, difference: Measures) -> str:
+    """Write a difference with its interval; those of shares in points."""
+    value, low, high = (_signed(measure, difference[name]) for name in ("value", "low", "high"))
+    if measure in HIGHER_IS_BETTER:
         return _("{value} points ({low} to {high})").format(value=value, low=low, high=high)
     return with_interval(value, low, high)
+
+
+def write_change_ends(measure: str, difference: Measures) -> str:
+    """Write the ends of a difference's interval; those of shares in points."""
+    return between(_signed(measure, difference["low"]), _signed(measure, difference["high"]))
+
+
+def _signed(measure: str, value: float) -> str:
+    shown = f"{100 * value:+.1f}" if measure in HIGHER_IS_BETTER else f"{value:+.3f}"
+    return shown.replace("-", "−")
 
 
 def _example(test: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ __all__ = [
     "training_chart",
 ]
 
-FILM_FIGURE = "film-[0-9][0-9]*-*"
+FILM_FIGURES = ("film-[0-9][0-9]*-*", "film-p[0-9]*-*")
 LONGEST_TITLE = 16
 
 MAP_TEXT = 90
@@ -49,17 +49,20 @@ class Chart:
 
     Attributes
     ----------
-    svg
-        Markup to stand inside the page: what is seen without scripts and on paper.
+    drawing
+        What is seen without scripts and on paper: an SVG inside the page, or the address of one.
     caption
         A sentence with the finding.
     live
         The element with the data of the interactive chart that takes its place on a screen; may be empty.
+    title
+        What the drawing has for a title, to stand over the interactive chart; may be empty.
     """
 
-    svg: Markup
+    drawing: Markup
     caption: str
     live: Markup = NO_MARKUP
+    title: str = ""
 
 
 class FigureFolder:
@@ -69,13 +72,33 @@ class FigureFolder:
     ----------
     path
         The folder.
+    address
+        Where pages find it, if they are to: then drawings that interactive charts take the place of are not in the
+        page but images beside it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, address: str = "") -> None:
         self.path = path
+        self.address = address
         self.saved: set[Path] = set()
 
-    def add(self, name: str, figure: Figure, what: str, caption: str, live: Live | None = None) -> Chart:
+    def linked(self, address: str) -> "FigureFolder":
+        """Return the same folder for pages that find it at an address."""
+        folder = FigureFolder(self.path, address)
+        folder.saved = self.saved
+        return folder
+
+    def add(
+        self,
+        name: str,
+        figure: Figure,
+        what: str,
+        caption: str,
+        live: Live | None = None,
+        *,
+        title: str = "",
+        stands_in: bool = False,
+    ) -> Chart:
         """Save a figure and return it for the page.
 
         Parameters
@@ -90,16 +113,25 @@ class FigureFolder:
             The finding.
         live
             The same as an interactive chart, where there is one.
+        title
+            What stands over that.
+        stands_in
+            Whether an interactive chart takes the drawing's place that is not the same.
         """
         png, svg = plots.save_figure(figure, self.path, name)
         self.saved |= {png, svg}
         label = join_sentences(what, caption)
-        drawing = Markup(inline_svg(svg.read_text(encoding="utf-8"), name, label))
-        return Chart(drawing, caption, NO_MARKUP if live is None else live.markup(label))
+        if self.address and (live is not None or stands_in):
+            width, height = (round(96 * inches) for inches in figure.get_size_inches())
+            image = Markup('<img class="plot" src="{}/{}" alt="{}" width="{}" height="{}" loading="lazy">')
+            drawing = image.format(self.address, svg.name, label, width, height)
+        else:
+            drawing = Markup(inline_svg(svg.read_text(encoding="utf-8"), name, label))
+        return Chart(drawing, caption, NO_MARKUP if live is None else live.markup(label), title)
 
     def remove_stale(self) -> None:
         """Delete the figures of films that an earlier report had and this one has not."""
-        for path in self.path.glob(FILM_FIGURE):
+        for path in (path for pattern in FILM_FIGURES for path in self.path.glob(pattern)):
             if path not in self.saved:
                 path.unlink()
 
@@ -173,6 +205,7 @@ def task_charts(
             _("Confusion matrix: {title}.").format(title=title),
             content.confusion_finding(confusion),
             interactive.matrix(confusion, near=False),
+            title=name,
         ),
         "near": folder.add(
             f"{of}-confusion-within-one",
@@ -180,6 +213,7 @@ def task_charts(
             _("Confusion matrix with neighbouring stars counted as right: {title}.").format(title=title),
             content.within_one_finding(confusion),
             interactive.matrix(confusion, near=True),
+            title=name,
         ),
         "distribution": folder.add(
             f"{of}-distribution",
@@ -187,6 +221,7 @@ def task_charts(
             _("Bars of how often each star is true, and given: {title}.").format(title=title),
             content.distribution_finding(confusion),
             interactive.bars({_("true"): true, _("given"): given}),
+            title=name,
         ),
     }
 
@@ -207,7 +242,7 @@ def training_chart(folder: FigureFolder, task: str, history: Mapping[str, Any]) 
     live = interactive.lines(numbers, _("epoch"), panels, (best, _("kept")))
     figure = plots.training_curves(epochs, best, name)
     what = _("Lines of loss and of right ratings by epoch: {task}.").format(task=name)
-    return folder.add(f"{task}-training", figure, what, content.training_finding(history), live)
+    return folder.add(f"{task}-training", figure, what, content.training_finding(history), live, title=name)
 
 
 def _panel(
@@ -270,6 +305,7 @@ def map_charts(
             plots.tsne(points[:, 0], points[:, 1], projection.ratings, f"{title}{end}", among=among),
             _("Map of reviews by t-SNE, coloured by star: {title}.").format(title=title),
             "",
+            stands_in=True,
         )
         for name, title, points in maps
     ]
@@ -278,7 +314,7 @@ def map_charts(
 
 
 def map_points(projection: Projection, films: Sequence[str]) -> Markup:
-    """Return the element `map-points`: the places, stars, films and texts of all reviews on the maps.
+    """Return the places, stars, films and texts of all reviews on the maps, as JSON; "" where there are none.
 
     Parameters
     ----------
@@ -287,6 +323,8 @@ def map_points(projection: Projection, films: Sequence[str]) -> Markup:
     films
         Names, whose places in the list are the films' numbers; a review of another film, or of none, has -1.
     """
+    if not len(projection.ratings):
+        return NO_MARKUP
     numbers = {film: at for at, film in enumerate(films)}
     data = {
         "trained": np.round(projection.trained, 2).tolist(),
@@ -297,8 +335,7 @@ def map_points(projection: Projection, films: Sequence[str]) -> Markup:
         "films": list(films),
         "text": [text if len(text) <= MAP_TEXT else f"{text[: MAP_TEXT - 1]}…" for text in projection.texts],
     }
-    script = Markup('<script type="application/json" id="map-points">{}</script>')
-    return script.format(interactive.embed(data))
+    return interactive.embed(data)
 
 
 def short_title(film: str) -> str:

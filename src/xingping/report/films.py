@@ -3,28 +3,82 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import ceil, floor
 from typing import Any
 
 from xingping.errors import InputError
-from xingping.language import _, join_list
+from xingping.language import join_list
 from xingping.report.content import share
 
-__all__ = ["FilmRow", "film_index", "find_films"]
+__all__ = ["FilmIndex", "FilmRow", "Tested", "film_index", "find_films"]
 
 SUGGESTIONS = 5
 
-Mean = Mapping[str, Mapping[str, float]]
+
+@dataclass(frozen=True)
+class Tested:
+    """What the test reviews of a film say of the model.
+
+    Attributes
+    ----------
+    n
+        How many there are.
+    true, predicted, low, high
+        Their mean stars by their authors, and by the model with its 95 % interval.
+    exact, near
+        Shares that are given their exact star, and one at most one star off.
+    """
+
+    n: int
+    true: float
+    predicted: float
+    low: float
+    high: float
+    exact: float
+    near: float
+
+    @property
+    def gap(self) -> float:
+        """How far the predicted mean is off, in stars."""
+        return abs(self.predicted - self.true)
 
 
 @dataclass(frozen=True)
 class FilmRow:
-    """A film in the index: its page, its figures in words, and the shares of its stars, 1 to 5."""
+    """A film in the index.
+
+    Attributes
+    ----------
+    page, film
+        The address of its page, and its name.
+    reviews, mean
+        How many there are in all, and their mean stars.
+    parts, shares
+        The shares of its stars, 1 to 5, as numbers and in words.
+    tested
+        None where it has no test reviews.
+    """
 
     page: str
     film: str
-    figures: str
+    reviews: int
+    mean: float
     parts: Sequence[float]
     shares: str
+    tested: Tested | None
+
+
+@dataclass(frozen=True)
+class FilmIndex:
+    """The films, and the whole stars between which all their means and intervals lie."""
+
+    rows: Sequence[FilmRow]
+    low: int
+    high: int
+
+    def place(self, stars: float) -> str:
+        """Return where a number of stars is on the scale, as per cent of its length."""
+        return f"{100 * (stars - self.low) / (self.high - self.low):.2f}%"
 
 
 def find_films(counts: Mapping[str, int], movies: Sequence[str]) -> list[str]:
@@ -63,9 +117,9 @@ def _unknown(movie: str, known: Mapping[str, int]) -> str:
 
 
 def film_index(
-    entries: Sequence[tuple[str, str]], films: Mapping[str, Mapping[str, Any]], means: Mean
-) -> list[FilmRow]:
-    """Return a row for each film of the index.
+    entries: Sequence[tuple[str, str]], films: Mapping[str, Any], metrics: Mapping[str, Any], task: str
+) -> FilmIndex:
+    """Return the index of the films.
 
     Parameters
     ----------
@@ -73,22 +127,30 @@ def film_index(
         The page of each film, and its name.
     films
         `films` of `data_summary.json`.
-    means
-        Its mean ratings on the test split, true and predicted, where it has any.
+    metrics
+        `metrics.json`.
+    task
+        Whose model is told of.
     """
-    rows = []
-    for page, film in entries:
-        stars = films[film]["stars"]
-        total = max(sum(stars.values()), 1)
-        parts = [stars[str(star)] / total for star in range(1, 6)]
-        known = means.get(film)
-        figures = _("{mean} stars, {n} reviews").format(
-            mean=f"{films[film]['mean_rating']:.2f}", n=f"{films[film]['reviews']:,}"
-        )
-        if known is not None:
-            figures = join_list(
-                [figures, _("{predicted} read from test texts").format(predicted=f"{known['predicted']:.2f}")]
-            )
-        shares = join_list([f"{star} ★ {share(part, 0)}" for star, part in enumerate(parts, start=1)])
-        rows.append(FilmRow(page, film, figures, parts, shares))
-    return rows
+    rows = [_row(page, film, films[film], _tested(film, metrics, task)) for page, film in entries]
+    ends = [end for row in rows if (of := row.tested) is not None for end in (of.true, of.predicted, of.low, of.high)]
+    low = min(4, max(1, floor(min(ends, default=1))))
+    return FilmIndex(rows, low, max(low + 1, min(5, ceil(max(ends, default=5)))))
+
+
+def _row(page: str, film: str, known: Mapping[str, Any], tested: Tested | None) -> FilmRow:
+    total = max(sum(known["stars"].values()), 1)
+    parts = [known["stars"][str(star)] / total for star in range(1, 6)]
+    shares = join_list([f"{star} ★ {share(part, 0)}" for star, part in enumerate(parts, start=1)])
+    return FilmRow(page, film, known["reviews"], known["mean_rating"], parts, shares, tested)
+
+
+def _tested(film: str, metrics: Mapping[str, Any], task: str) -> Tested | None:
+    means = metrics["film_means"][task]["films"]
+    if film not in means:
+        return None
+    mean, measured = means[film], metrics["films"][film]["test"][task]
+    return Tested(
+        n=mean["n"], true=mean["true"], predicted=mean["predicted"], low=mean["low"], high=mean["high"],
+        exact=measured["accuracy"], near=measured["accuracy_within_one"],
+    )  # fmt: skip

@@ -5,8 +5,11 @@ canvas and all else as SVG, and its tooltips can be elements, so that a review i
 are in the data, in the language of the page.
 """
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -16,8 +19,8 @@ from markupsafe import Markup
 from xingping.language import _
 
 __all__ = [
-    "Live", "bars", "dots", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "scripts", "stacked",
-    "timeline",
+    "Live", "bars", "dots", "embed", "lines", "map_of_reviews", "matrix", "ranked", "reliability", "script_digests",
+    "scripts", "sources", "stacked", "timeline",
 ]  # fmt: skip
 
 Interval = Mapping[str, float]
@@ -50,11 +53,22 @@ def embed(data: object) -> Markup:
     return htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
+@cache
+def sources() -> tuple[str, ...]:
+    """Return ECharts and what uses it."""
+    assets = files("xingping.report") / "assets"
+    return tuple((assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js"))
+
+
 def scripts() -> Markup:
     """Return ECharts and what uses it, to stand in a page."""
-    assets = files("xingping.report") / "assets"
-    parts = [(assets / name).read_text(encoding="utf-8") for name in ("echarts.min.js", "charts.js")]
-    return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in parts)
+    return Markup("\n").join(Markup("<script>{}</script>").format(Markup(part)) for part in sources())
+
+
+def script_digests() -> list[str]:
+    """Return what a Content-Security-Policy calls the scripts by, so that it need allow no others."""
+    digests = [hashlib.sha256(part.encode()).digest() for part in sources()]
+    return [f"sha256-{base64.b64encode(digest).decode()}" for digest in digests]
 
 
 def dots(
@@ -62,6 +76,8 @@ def dots(
     series: Sequence[str],
     *,
     percent: bool = True,
+    digits: int | None = None,
+    signed: bool = False,
     notes: Sequence[Sequence[str]] = (),
     reference: tuple[float, str] | None = None,
 ) -> Live:
@@ -75,6 +91,10 @@ def dots(
         Names.
     percent
         Whether values are shares, 0..1.
+    digits
+        Behind the point; by default one of shares, two of others.
+    signed
+        Whether values are differences, written with their signs.
     notes
         Further lines of each row's tooltip.
     reference
@@ -85,7 +105,8 @@ def dots(
         for at, (label, own, values) in enumerate(rows)
     ]
     mark = None if reference is None else {"value": reference[0], "label": reference[1]}
-    return Live("dots", {"rows": shown, "series": list(series), "percent": percent, "reference": mark})
+    data = {"rows": shown, "series": list(series), "percent": percent, "signed": signed, "reference": mark}
+    return Live("dots", data if digits is None else {**data, "digits": digits})
 
 
 def matrix(counts: Sequence[Sequence[int]], *, near: bool) -> Live:

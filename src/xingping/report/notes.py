@@ -4,22 +4,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xingping.language import _, join_list, join_sentences, ngettext
+from xingping.names import (
+    column_name,
+    encoder_name,
+    pooling_name,
+    reason_name,
+    side_name,
+    source_name,
+    tuning_name,
+    unused_name,
+)
 from xingping.report.content import ngram_kinds, share
 
 __all__ = [
     "data_note",
     "facts",
+    "film_index_caption",
+    "film_index_note",
     "film_index_title",
     "film_note",
     "highlight_note",
     "map_note",
     "measured_on",
     "method_note",
+    "reject_reasons",
     "split_note",
     "suspect_finding",
 ]
 
 Record = Mapping[str, Any]
+
+MOST_REASONS = 10
+"""Reasons of rejected rows that are listed: some hold a value of the file, so there may be very many."""
 
 
 def measured_on(n: int) -> str:
@@ -30,6 +46,20 @@ def measured_on(n: int) -> str:
 def film_index_title(n: int) -> str:
     """Return the heading of the page that lists the films."""
     return ngettext("{n} film", "{n} films", n).format(n=f"{n:,}")
+
+
+def film_index_note(finding: str) -> str:
+    """Say what the page that lists the films is of, and what comes of it."""
+    what = _("What their reviewers give them, and what the model reads from the texts alone.")
+    return join_sentences(what, finding)
+
+
+def film_index_caption() -> str:
+    """Say what the table of the films shows."""
+    return _(
+        "Reviews, their mean and the shares of their stars are of all reviews; all else is of the test reviews. The "
+        "predicted mean has its 95% interval; figures on few reviews are rough. Each name leads to a case study."
+    )
 
 
 def data_note(summary: Record) -> str:
@@ -44,16 +74,25 @@ def data_note(summary: Record) -> str:
     )
 
 
+def reject_reasons(summary: Record) -> list[tuple[str, str]]:
+    """Return how many rows were rejected and why, the commonest reasons first; the rest are added up."""
+    counted = [(number, reason_name(reason)) for reason, number in summary["rejected_by_reason"].items()]
+    shown, rest = counted[:MOST_REASONS], counted[MOST_REASONS:]
+    if rest:
+        shown.append((sum(number for number, _reason in rest), _("other reasons, all in rejects.csv")))
+    return [(f"{number:,}", reason) for number, reason in shown]
+
+
 def split_note(summary: Record) -> str:
     """Say how the reviews were split and which are on no side; "" for a split at random."""
     split = summary.get("split")
     if split is None:
         return ""
-    unused = join_list([f"{reason} {number:,}" for reason, number in split["unused"].items()])
+    unused = join_list([f"{unused_name(reason)} {number:,}" for reason, number in split["unused"].items()])
     return _(
         "The reviews are split by {by}, and no text is on two sides. Unused, since they would be on two or it cannot "
         "be told on which: {unused}."
-    ).format(by=split["by"], unused=unused)
+    ).format(by=side_name(split["by"]), unused=unused)
 
 
 def suspect_finding(suspects: Record | None) -> str:
@@ -116,7 +155,7 @@ def method_note(encoder: Record, settings: Record) -> str:
         how = _(
             "An encoder turns each review into one vector a token, and a small head turns these into stars; both were "
             "trained together ({how})."
-        ).format(how=encoder["tuned"])
+        ).format(how=tuning_name(encoder["tuned"]))
     else:
         how = _("A frozen encoder turns each review into one vector a token; a small head turns these into stars.")
     beside = _("A linear model on n-grams stands beside it.") if ngram_kinds(settings["ngrams"]) else ""
@@ -137,12 +176,15 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
     """
     settings = record["settings"]
     source, training, split = summary["source"], settings["training"], settings["split"]
-    columns = [f"{use}: {column}" for use, column in summary["columns"].items() if column]
+    columns = [
+        _("{what}: {column}").format(what=column_name(role), column=column)
+        for role, column in summary["columns"].items() if column
+    ]  # fmt: skip
     return {
-        _("Data"): f"{source['name']}, {source['format']}, {source['encoding']}",
+        _("Data"): join_list([source_name(source["name"]), source["format"], source["encoding"]]),
         _("Columns"): join_list(columns),
         _("Encoder"): _("{name}: {parameters} parameters, {precision}, layers {layers}, {dim} numbers a token").format(
-            name=encoder["name"],
+            name=encoder_name(encoder["name"]),
             parameters=f"{encoder['parameters']:,}",
             precision=encoder["precision"],
             layers=join_list([str(layer) for layer in encoder["layers"]]),
@@ -160,7 +202,7 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         ),
         _("Splits"): join_list(
             [
-                *([_("by {what}").format(what=summary["split"]["by"])] if "split" in summary else []),
+                *([_("by {what}").format(what=side_name(summary["split"]["by"]))] if "split" in summary else []),
                 _("validation {share}").format(share=share(split["valid"], 0)),
                 _("test {share}").format(share=share(split["test"], 0)),
                 _("seed {seed}").format(seed=settings["seed"]),
@@ -180,10 +222,11 @@ def _head(head: Record) -> str:
             hops=head["n_hops"], width=head["attention_dim"]
         )
         if pooling == "self_attention"
-        else _("{name} pooling").format(name=pooling)
+        else pooling_name(pooling)
         for pooling in _as_list(head["pooling"])
     ]
     parts = [
+        *([_("a layer of {dim} on each token").format(dim=head["token_dim"])] if head["token_dim"] else []),
         *poolings,
         _("hidden layer of {dim}").format(dim=head["hidden_dim"]),
         _("dropout {rate}").format(rate=head["dropout"]),

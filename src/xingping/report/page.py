@@ -1,11 +1,12 @@
 """The report of a run: its page, the case studies of films in it, and a page for each film where all are asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xingping.artifacts import RunDirectory, atomic_path
+from xingping.artifacts import atomic_path
 from xingping.film_study import FilmReviews
 from xingping.names import task_name
 from xingping.report import content, doubt, figures, notes
@@ -15,7 +16,7 @@ from xingping.report.films import film_index, find_films
 from xingping.report.highlights import highlights, shade_measures
 from xingping.report.opening import key_figures
 from xingping.report.published import PUBLISHED, PUBLISHED_ON
-from xingping.report.rendering import duration, render
+from xingping.report.rendering import SharedFiles, duration, render
 from xingping.report.run_data import RunData
 from xingping.report.tabular import decision_table, film_table, metrics_table, split_table
 from xingping.report.trust import faithfulness_section, moving_words_section, reliability_chart
@@ -31,16 +32,14 @@ MAP_FILMS = 500
 
 FILM_PAGES = "films"
 
-FILE_PAGE = "file"
-
 
 def write_report(
     run_path: Path, movies: Sequence[str] = (), *, all_movies: bool = False, versus: str | None = None
 ) -> Path:
     """Write the report of an evaluated run: `report/index.html`, and its figures beside it.
 
-    Each page holds all it needs, fonts and charts too, and loads nothing. Only artefacts of the run are read; no
-    model is run.
+    The page holds all it needs, fonts and charts too, and loads nothing; those of single films share what they need in
+    a folder beside them. Only artefacts of the run are read; no model is run.
 
     Parameters
     ----------
@@ -78,23 +77,37 @@ def write_report(
     folder = FigureFolder(run_path / "report" / "figures")
     films = sorted((film for film in counts if film), key=lambda film: (-counts[film], film))
     site = _Site(data, folder, stopwords, films[:MAP_FILMS], other)
-    studies = [site.study(film, f"film-{number:02d}") for number, film in enumerate(wanted, start=1)]
+    studies = [site.study(film, f"film-{number:02d}", folder) for number, film in enumerate(wanted, start=1)]
     page = run_path / "report" / "index.html"
     title = content.headline(data.metrics["test"][data.tasks[0]])
     _write(page, "body.html.j2", title, site.context(studies, all_movies))
-    if all_movies:
-        site.write_film_pages(page.parent / FILM_PAGES, films)
+    film_pages = page.parent / FILM_PAGES
+    written = site.write_film_pages(film_pages, films) if all_movies else set()
+    _remove_stale(film_pages, written)
     folder.remove_stale()
     return page
 
 
-def write_study(run_path: Path, reviews: FilmReviews, stopwords: frozenset[str], verdict: str, source: str) -> Path:
-    """Write the case study of reviews that a model of a run rated: `report/file/index.html`, and its figures.
+def _remove_stale(folder: Path, written: Set[Path]) -> None:
+    """Delete the pages of films that an earlier report had and this one has not."""
+    for pattern in ("film-[0-9]*.html", "index.html", f"{SharedFiles.FOLDER}/*"):
+        for path in folder.glob(pattern):
+            if path not in written:
+                path.unlink()
+    for empty in (folder / SharedFiles.FOLDER, folder):
+        with suppress(OSError):
+            empty.rmdir()
+
+
+def write_study(
+    page: Path, reviews: FilmReviews, stopwords: frozenset[str], verdict: str, source: str, versions: Mapping[str, str]
+) -> None:
+    """Write the case study of reviews that a model rated, and its figures in a folder beside it.
 
     Parameters
     ----------
-    run_path
-        The run directory.
+    page
+        The file to write.
     reviews
         With expected ratings.
     stopwords
@@ -103,19 +116,19 @@ def write_study(run_path: Path, reviews: FilmReviews, stopwords: frozenset[str],
         What the model makes of them, in a sentence.
     source
         Name of the file that they are from.
+    versions
+        Of what rated them.
 
     Raises
     ------
     OutputError
         The folder cannot be written.
     """
-    page = run_path / "report" / FILE_PAGE / "index.html"
     folder = FigureFolder(page.parent / "figures")
     study = make_unrated_study(reviews, "film-01", folder, stopwords, verdict)
-    context = {"study": study, "record": RunDirectory.open(run_path, needs="train").record, "source": source}
+    context = {"study": study, "versions": versions, "source": source}
     _write(page, "study_page.html.j2", reviews.film, context)
     folder.remove_stale()
-    return page
 
 
 @dataclass(frozen=True)
@@ -138,28 +151,33 @@ class _Site:
     map_films: Sequence[str]
     versus: str | None
 
-    def study(self, film: str, slug: str) -> CaseStudy:
+    def study(self, film: str, slug: str, folder: FigureFolder) -> CaseStudy:
         """Make the case study of a film; the slug goes before its figures' names."""
         number = self.map_films.index(film) if film in self.map_films else None
-        return make_case_study(self.data, film, slug, self.folder, self.stopwords, number=number, versus=self.versus)
+        return make_case_study(self.data, film, slug, folder, self.stopwords, number=number, versus=self.versus)
 
-    def write_film_pages(self, folder: Path, films: Sequence[str]) -> None:
-        """Write a page for each film, named by numbers alone, and the index of them."""
+    def write_film_pages(self, folder: Path, films: Sequence[str]) -> set[Path]:
+        """Write a page for each film, named by numbers alone, the index, and what they share; return the files."""
+        shared, known = SharedFiles(self.map_points()), {"record": self.data.record, "summary": self.data.summary}
+        linked = self.folder.linked(f"../{self.folder.path.name}")
         entries = []
         for number, film in enumerate(films, start=1):
-            study = self.study(film, f"film-p{number:03d}")
+            study = self.study(film, f"film-p{number:03d}", linked)
             name = f"film-{number:03d}.html"
-            context = {"study": study, "record": self.data.record, "summary": self.data.summary}
-            _write(folder / name, "film_page.html.j2", film, {**context, "map_points": self._map_points()})
+            _write(folder / name, "film_page.html.j2", film, {"study": study, **known}, shared)
             entries.append((name, film))
-        means = self.data.metrics["film_means"][self.data.tasks[0]]["films"]
-        index = film_index(entries, self.data.summary["films"], means)
+        task = self.data.tasks[0]
+        means = self.data.metrics["film_means"][task]
+        index = film_index(entries, self.data.summary["films"], self.data.metrics, task)
         title = notes.film_index_title(len(films))
-        context = {"title": title, "rows": index, "record": self.data.record, "summary": self.data.summary}
-        _write(folder / "index.html", "film_index.html.j2", title, context)
+        note, caption = notes.film_index_note(content.film_finding(means)), notes.film_index_caption()
+        said = {"title": title, "standfirst": note, "caption": caption}
+        _write(folder / "index.html", "film_index.html.j2", title, {"index": index, **said, **known}, shared)
+        return {folder / name for name in ("index.html", *dict(entries))} | shared.write(folder)
 
-    def _map_points(self) -> str:
-        return figures.map_points(self.data.projection, self.map_films) if len(self.data.projection.ratings) else ""
+    def map_points(self) -> str:
+        """Return the points of all maps, as JSON."""
+        return figures.map_points(self.data.projection, self.map_films)
 
     def context(self, studies: Sequence[CaseStudy], film_pages: bool) -> dict[str, Any]:
         """Return all that the template of the run's page shows."""
@@ -197,7 +215,7 @@ class _Site:
             },
             "training": [figures.training_chart(folder, task, data.histories[task]) for task in data.tasks],
             "maps": maps,
-            "map_points": self._map_points() if maps or any(study.maps for study in studies) else "",
+            "map_points": self.map_points() if maps or any(study.maps for study in studies) else "",
             "map_note": notes.map_note(len(tested.ratings), n),
             "baseline_note": content.baseline_note(data.metrics["baselines_trained_on"]),
             "neighbour_finding": content.neighbour_finding(tested.trained, tested.frozen, tested.ratings),
@@ -207,6 +225,7 @@ class _Site:
             **_words(data, folder),
             "studies": studies,
             "data_note": notes.data_note(data.summary),
+            "reject_reasons": notes.reject_reasons(data.summary),
             "split_note": notes.split_note(data.summary),
             "splits": split_table(data.summary["splits"]),
             "split_chart": figures.split_chart(folder, data.summary["splits"]),
@@ -248,7 +267,9 @@ def _doubt(data: RunData, folder: FigureFolder) -> dict[str, Any]:
     }
 
 
-def _write(page: Path, template: str, title: str, context: Mapping[str, Any]) -> None:
-    html = render(template, title, context)
+def _write(
+    page: Path, template: str, title: str, context: Mapping[str, Any], shared: SharedFiles | None = None
+) -> None:
+    html = render(template, title, context, shared)
     with atomic_path(page) as path:
         path.write_text(html, encoding="utf-8")

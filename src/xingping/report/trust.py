@@ -55,7 +55,7 @@ def reliability_chart(test: Mapping[str, Measured], folder: FigureFolder) -> Cha
     title = sentence_case(task_name(task))
     what = _("Dots of how often the model is right, by how sure it is.")
     figure = plots.reliability_diagram(bins, title)
-    return folder.add(f"{task}-reliability", figure, what, caption, interactive.reliability(bins))
+    return folder.add(f"{task}-reliability", figure, what, caption, interactive.reliability(bins), title=title)
 
 
 def faithfulness_section(measured: Measured | None, folder: FigureFolder) -> Faithfulness | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import codecs
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -9,25 +10,36 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from xingping.config import ServeSettings, Task
+from xingping.config import Language, ServeSettings, Task
+from xingping.errors import UsageError
+from xingping.fonts import font_path
+from xingping.report import script_digests
 from xingping.serve.batching import Batcher
 from xingping.serve.boundary import Boundary
 from xingping.serve.guards import ApiKeys, RateLimit
-from xingping.serve.jobs import TableJobs
+from xingping.serve.jobs import KIND_PATTERN, TableJobs
 from xingping.serve.model import ModelLoader
-from xingping.serve.observation import Metrics
+from xingping.serve.observation import Metrics, log
 from xingping.serve.problems import Problem
-from xingping.serve.schemas import Explanations, Model, ProblemBody, RatingList, Requests, Similar, TableState
+from xingping.serve.schemas import (
+    TABLE_EXAMPLE,
+    ExplainedText,
+    Explanations,
+    Model,
+    ProblemBody,
+    RatingList,
+    Requests,
+    Similar,
+    TableState,
+)
 
 __all__ = ["create_app"]
-
-BODY_SECONDS = 20.0
-"""Time for a client to send the body of a request."""
 
 PAGE = {
     "index.html": "text/html; charset=utf-8",
@@ -36,17 +48,32 @@ PAGE = {
     "icon.svg": "image/svg+xml",
 }
 
+STUDY_POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; font-src data:; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts"
+)
+"""For a case study: its own two scripts and no others, nothing from elsewhere, no access to the page's origin."""
+
 MOST_DETAILS = 3
 """Faults of a body that are told."""
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemBody, "description": description}
+Responses = dict[int | str, dict[str, Any]]
+"""What FastAPI is told of answers, by their status."""
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"model": ProblemBody, "description": description}
+
+
+PROBLEMS: Responses = {
+    status: _problem(description)
     for status, description in {
         400: "The body cannot be read.",
         401: "An API key is needed.",
         408: "The body came too slowly.",
         413: "The body is too large.",
         422: "The body is not what it should be.",
+        431: "Address and headers are too large.",
         429: "Too many requests of this client.",
         503: "Too many requests wait, the time is up, or the model is not loaded; see Retry-After.",
     }.items()
@@ -79,14 +106,16 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
     )
     metrics = Metrics(lambda: batcher.waiting)
 
-    jobs = TableJobs(batcher, lambda: (loader.model.predictor, loader.model.table))
+    jobs = TableJobs(batcher, lambda: loader.model, most_characters=settings.max_characters)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         loader.start()
+        jobs.start()
         yield
         jobs.close()
         batcher.close()
+        log("closed", accepted=metrics.accepted, answered=metrics.answered, left=metrics.left)
 
     app = FastAPI(
         title="xingping",
@@ -98,19 +127,19 @@ def create_app(path: Path, settings: ServeSettings | None = None, *, task: Task 
         redoc_url=None,
     )
     app.state.loader = loader
-    guard = _guard(settings)
-    _add_model_routes(app, settings, loader, batcher, guard)
-    _add_table_routes(app, loader, jobs, guard)
+    guarded = _guards(settings)
+    _add_model_routes(app, settings, loader, batcher, guarded)
+    _add_table_routes(app, loader, jobs, guarded)
     _add_operator_routes(app, loader, metrics)
     _add_page(app)
     _add_handlers(app)
     largest = {"": settings.max_body, "/v1/tables": settings.max_table}
-    app.add_middleware(Boundary, metrics=metrics, max_body=largest, body_seconds=BODY_SECONDS)
+    app.add_middleware(Boundary, metrics=metrics, max_body=largest, body_seconds=settings.request_seconds)
     return app
 
 
-def _guard(settings: ServeSettings) -> Callable[[Request], Awaitable[None]]:
-    """Return what checks the key and the rate of a request."""
+def _guards(settings: ServeSettings) -> list[Any]:
+    """Return the dependencies that check the key and the rate of a request, and tell OpenAPI of the key."""
     keys = ApiKeys(settings.api_keys) if settings.api_keys else None
     limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
 
@@ -121,7 +150,10 @@ def _guard(settings: ServeSettings) -> Callable[[Request], Awaitable[None]]:
         if limit is not None:
             limit.check(client)
 
-    return check
+    told: list[Callable[..., Any]] = []
+    if keys is not None:
+        told = [HTTPBearer(auto_error=False), APIKeyHeader(name="X-API-Key", auto_error=False)]
+    return [Depends(check), *(Security(scheme) for scheme in told)]
 
 
 def _add_model_routes(
@@ -129,9 +161,9 @@ def _add_model_routes(
     settings: ServeSettings,
     loader: ModelLoader,
     batcher: Batcher,
-    guard: Callable[[Request], Awaitable[None]],
+    guarded: list[Any],
 ) -> None:
-    requests, guarded = Requests(settings), [Depends(guard)]
+    requests = Requests(settings)
 
     @app.post("/v1/predict", dependencies=guarded, summary="Rate reviews")
     async def predict(body: requests.texts) -> RatingList:  # type: ignore[name-defined]
@@ -142,12 +174,22 @@ def _add_model_routes(
 
     @app.post("/v1/explain", dependencies=guarded, summary="Say what ratings rest on")
     async def explain(body: requests.texts) -> Explanations:  # type: ignore[name-defined]
-        """Rate reviews and say which words the model looked at, and what each word does to the rating."""
-        model = loader.model
-        found = await batcher.submit(model.explain, body.texts, seconds=settings.deadline)
-        return Explanations(task=model.predictor.task, explanations=list(found))
+        """Rate reviews and say which words the model looked at, and what each word does to the rating.
 
-    @app.post("/v1/similar", dependencies=guarded, summary="Find reviews like these")
+        Of a review beyond 200 characters the effect of each word is not found.
+        """
+        model = loader.model
+        if model.explain.tokens(body.texts) > settings.queue_tokens:
+            raise Problem(422, "too_much", "these are too many texts to explain in one request; send fewer")
+        found: list[ExplainedText] = []
+        end = time.monotonic() + settings.deadline
+        for text in body.texts:  # each on its own: other requests come in between
+            found += await batcher.submit(model.explain, [text], seconds=max(0.0, end - time.monotonic()))
+        return Explanations(task=model.predictor.task, explanations=found)
+
+    none: Responses = {404: _problem("This model was saved without reviews.")}
+
+    @app.post("/v1/similar", dependencies=guarded, summary="Find reviews like these", responses=none)
     async def similar(body: requests.similar) -> Similar:  # type: ignore[name-defined]
         """Find the reviews of the training split that the model sees nearest, with their stars."""
         model = loader.model
@@ -162,24 +204,34 @@ def _add_model_routes(
         return loader.model.description
 
 
-def _add_table_routes(
-    app: FastAPI, loader: ModelLoader, jobs: TableJobs, guard: Callable[[Request], Awaitable[None]]
-) -> None:
-    guarded = [Depends(guard)]
-    body = {"content": {"text/csv": {"schema": {"type": "string"}}}, "required": True}
+def _add_table_routes(app: FastAPI, loader: ModelLoader, jobs: TableJobs, guarded: list[Any]) -> None:
+    body = {
+        "content": {"text/csv": {"schema": {"type": "string", "minLength": 1, "example": TABLE_EXAMPLE}}},
+        "required": True,
+    }
+    name_schema = {"pattern": KIND_PATTERN, "examples": ["reviews.csv"]}
+    missing: Responses = {404: _problem("There is no such table (any more).")}
+    not_done: Responses = {409: _problem("It is not done.")}
 
     @app.post(
         "/v1/tables", status_code=202, dependencies=guarded, summary="Rate a table",
-        openapi_extra={"requestBody": body}, responses={415: {"model": ProblemBody, "description": "No such format."}},
+        openapi_extra={"requestBody": body}, responses={415: _problem("No such format, or it is packed.")},
     )  # fmt: skip
-    async def submit(request: Request, name: Annotated[str, Query(max_length=255)]) -> TableState:
-        """Take a table, whose name ends in .csv, .tsv, .jsonl or .json, and rate it in the background."""
-        _ = loader.model
-        return await asyncio.to_thread(jobs.submit, name, await request.body())
+    async def submit(
+        request: Request,
+        name: Annotated[str, Query(max_length=255, json_schema_extra=name_schema, description="Of the file.")],
+        study: Annotated[bool, Query(description="Also make a case study of its most reviewed film.")] = False,
+        language: Annotated[Language, Query(description="Of the case study.")] = "en",
+    ) -> TableState:
+        """Take a table, and rate it in the background; where wanted, make a case study of its most reviewed film.
 
-    missing: dict[int | str, dict[str, Any]] = {
-        404: {"model": ProblemBody, "description": "There is no such table (any more)."}
-    }
+        The id of a table is its secret: who knows it needs no key to get the rated table and the case study.
+        """
+        _ = loader.model
+        content = await request.body()
+        if not content:
+            raise Problem(422, "invalid_request", "body: the table is empty")
+        return await asyncio.to_thread(jobs.submit, name, content, study=study, language=language)
 
     @app.get("/v1/tables/{table}", dependencies=guarded, summary="How far is a table?", responses=missing)
     async def state(table: str) -> TableState:
@@ -187,18 +239,28 @@ def _add_table_routes(
         return await asyncio.to_thread(jobs.state, table)
 
     @app.get(
-        "/v1/tables/{table}/rated", dependencies=guarded, summary="Get a rated table", response_class=Response,
-        responses={
-            **missing,
-            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-            409: {"model": ProblemBody, "description": "It is not done."},
-        },
+        "/v1/tables/{table}/rated", summary="Get a rated table", response_class=Response,
+        responses={200: _content("text/csv", "The table with its ratings."), **missing, **not_done},
     )  # fmt: skip
     async def rated(table: str) -> Response:
         """Return the table with the ratings behind its own columns, as CSV in UTF-8 that spreadsheets recognise."""
         content = await asyncio.to_thread(jobs.result(table).read_bytes)
         headers = {"Content-Disposition": 'attachment; filename="rated.csv"'}
         return Response(codecs.BOM_UTF8 + content, media_type="text/csv; charset=utf-8", headers=headers)
+
+    @app.get(
+        "/v1/tables/{table}/study", summary="Read the case study of a table", response_class=Response,
+        responses={200: _content("text/html", "The page."), **missing, **not_done},
+    )  # fmt: skip
+    async def study(table: str) -> Response:
+        """Return the case study of the table's most reviewed film, a page that needs no other."""
+        content = await asyncio.to_thread(jobs.study(table).read_bytes)
+        policy = STUDY_POLICY.format(scripts=" ".join(f"'{digest}'" for digest in script_digests()))
+        return Response(content, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": policy})
+
+
+def _content(kind: str, description: str) -> dict[str, Any]:
+    return {"content": {kind: {"schema": {"type": "string"}}}, "description": description}
 
 
 def _add_operator_routes(app: FastAPI, loader: ModelLoader, metrics: Metrics) -> None:
@@ -221,6 +283,16 @@ def _add_page(app: FastAPI) -> None:
     for name, kind in PAGE.items():
         path = "/" if name == "index.html" else f"/{name}"
         app.add_api_route(path, _file(folder.joinpath(name).read_bytes(), kind), include_in_schema=False)
+
+    async def font() -> Response:
+        """Return the Chinese font, for readers who have none: the page works offline."""
+        try:
+            path = font_path()
+        except UsageError as error:
+            raise Problem(404, "not_found", "no font with Chinese characters is installed") from error
+        return FileResponse(path, media_type="font/otf", headers={"Cache-Control": "public, max-age=604800"})
+
+    app.add_api_route("/font.otf", font, include_in_schema=False)
 
 
 def _file(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:

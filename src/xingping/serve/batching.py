@@ -34,15 +34,25 @@ LONGEST_WAIT = 60
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A kind of work: a function from texts to as many answers, and how much dearer a token is than in rating."""
+    """A kind of work.
+
+    Attributes
+    ----------
+    name
+        For metrics.
+    run
+        From texts to as many answers.
+    cost
+        About how many tokens a text costs: in rating one a character, as Chinese has.
+    """
 
     name: str
     run: Callable[[Sequence[str]], Sequence[Any]]
-    factor: float = 1.0
+    cost: Callable[[str], int] = len
 
     def tokens(self, texts: Sequence[str]) -> int:
-        """Return about how many tokens texts cost: Chinese has about one a character."""
-        return round(self.factor * sum(len(text) + TEXT_TOKENS for text in texts))
+        """Return about how many tokens texts cost."""
+        return sum(self.cost(text) + TEXT_TOKENS for text in texts)
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xingping.artifacts import read_json
+from xingping.artifacts import describe_versions, read_json
 from xingping.config import Task
 from xingping.errors import RunDirectoryError, XingpingError
 from xingping.explanation import explain
@@ -14,15 +14,18 @@ from xingping.neighbours import Neighbour, Neighbours
 from xingping.predictor import RatingPredictor
 from xingping.segmentation import Segmenter
 from xingping.serve.batching import Work
-from xingping.serve.jobs import pack
 from xingping.serve.observation import log
+from xingping.serve.packing import pack
 from xingping.serve.problems import Problem
 from xingping.serve.schemas import ExplainedText, Model, Rating, SimilarReview, explanations, ratings
 
 __all__ = ["LoadedModel", "ModelLoader"]
 
-EXPLAIN_FACTOR = 20.0
-"""How much dearer an explanation is than a rating: each word is left out once."""
+EFFECT_CHARACTERS = 200
+"""Of longer texts words are not left out one by one: the cost grows with the square of the length."""
+
+GRADIENT_COST = 4
+"""How much dearer attention and gradients are than a rating."""
 
 WARM_UP = ("不错", "画面很美，但是故事太弱了，看完有点失望。" * 3)
 
@@ -43,10 +46,14 @@ class LoadedModel:
         self._segmenter = Segmenter(self.predictor.card.segmentation)
         self._neighbours = Neighbours.load_beside(path, self.predictor.task)
         self.rate = Work("rate", self._rate)
-        self.explain = Work("explain", self._explain, EXPLAIN_FACTOR)
+        self.explain = Work("explain", self._explain, _explanation_cost)
         self.similar = Work("similar", self._similar)
         self.table = Work("table", lambda texts: pack(self.predictor.predict(texts)))
         self.description = self._describe(path)
+        record = path / "run.json"
+        self.versions: dict[str, str] = (
+            read_json(record).get("versions") if record.is_file() else None
+        ) or describe_versions()
         for text in WARM_UP:
             self._rate([text])
 
@@ -59,7 +66,15 @@ class LoadedModel:
         return ratings(self.predictor.predict(texts))
 
     def _explain(self, texts: Sequence[str]) -> list[ExplainedText]:
-        return explanations(explain(self.predictor, texts, self._segmenter))
+        """Explain texts, the long ones without the effect of each word."""
+        found: dict[int, ExplainedText] = {}
+        for effects in (True, False):
+            places = [place for place, text in enumerate(texts) if (len(text) <= EFFECT_CHARACTERS) == effects]
+            if places:
+                chosen = [texts[place] for place in places]
+                explained = explanations(explain(self.predictor, chosen, self._segmenter, effects=effects))
+                found |= zip(places, explained, strict=True)
+        return [found[place] for place in range(len(texts))]
 
     def _similar(self, texts: Sequence[str]) -> list[list[SimilarReview]]:
         if self._neighbours is None:
@@ -96,10 +111,26 @@ class ModelLoader:
     def __post_init__(self) -> None:
         self._model: LoadedModel | None = None
         self._failure = ""
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to load."""
-        threading.Thread(target=self._load, name="model", daemon=True).start()
+        """Begin to load; a second call changes nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._load, name="model", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the model is loaded.
+
+        Raises
+        ------
+        RunDirectoryError
+            It cannot be.
+        """
+        self.start()
+        if self._thread is not None:
+            self._thread.join()
+        self.raise_failure()
 
     @property
     def failure(self) -> str:
@@ -146,3 +177,10 @@ def _similar_review(neighbour: Neighbour) -> SimilarReview:
         rating=neighbour.rating,
         similarity=round(neighbour.similarity, 4),
     )
+
+
+def _explanation_cost(text: str) -> int:
+    """Return what it takes: of a short text each word is left out once, and a word has about two characters."""
+    if len(text) <= EFFECT_CHARACTERS:
+        return (len(text) // 2 + GRADIENT_COST) * len(text)
+    return GRADIENT_COST * len(text)

@@ -35,6 +35,11 @@ class Problem(Exception):  # noqa: N818 - it is the answer to a request, not a f
         phrase = HTTPStatus(status).phrase
         return cls(status, phrase.lower().replace(" ", "_").replace("-", "_"), phrase, headers)
 
+    @property
+    def reason(self) -> str:
+        """The phrase of the status."""
+        return HTTPStatus(self.status).phrase
+
     def body(self, request_id: str) -> dict[str, dict[str, str]]:
         """Return what the client gets."""
         return {"error": {"code": self.code, "message": self.message, "request_id": request_id}}

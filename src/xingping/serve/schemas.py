@@ -1,6 +1,6 @@
 """What goes in and comes out over HTTP; OpenAPI is made from it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
@@ -9,6 +9,8 @@ from xingping.config import ServeSettings
 from xingping.explanation import Explanation
 
 __all__ = [
+    "TABLE_EXAMPLE",
+    "ExplainedText",
     "Explanations",
     "FilmMean",
     "Model",
@@ -17,11 +19,54 @@ __all__ = [
     "RatingList",
     "Requests",
     "Similar",
+    "State",
+    "StudyState",
+    "TableState",
     "explanations",
     "ratings",
 ]
 
 EXAMPLE = ["哭了三次，值得二刷！", "画面很美，但是故事太弱了"]
+
+TABLE_EXAMPLE = "电影,评论\n长河,哭了三次，值得二刷！\n长河,画面很美\n"
+
+RATING_EXAMPLE = {
+    "rating": 5, "expected": 4.61, "probabilities": [0.01, 0.01, 0.05, 0.22, 0.71], "set": [4, 5],
+}  # fmt: skip
+
+WORD_EXAMPLE = {
+    "word": "二刷", "start": 7, "end": 9, "weight": 0.41, "effect": 0.32, "gradient": 0.29, "hops": [0.44, 0.36],
+}  # fmt: skip
+
+EXPLAINED_EXAMPLE = {
+    "text": EXAMPLE[0], "rating": 5, "expected": 4.61, "probability": 0.71, "words": [WORD_EXAMPLE], "outside": 0.02,
+    "outside_hops": [0.02, 0.02], "outside_effect": 0.01, "outside_gradient": 0.01, "baseline": 3.4,
+}  # fmt: skip
+
+REVIEW_EXAMPLE = {"text": "看哭了，一定要再看一遍", "film": "长河", "rating": 5, "similarity": 0.93}
+
+TABLE_STATE_EXAMPLE = {
+    "id": "0f3b9c1c6d0e4d0f8a0c5c1e7c2b9a51", "state": "done", "done": 71, "total": 71, "rows": 2, "unrated": 0,
+    "message": None, "films": [{"film": "长河", "reviews": 2, "mean": 4.2, "low": 3.1, "high": 5.0}],
+    "study": "done", "study_message": None, "film": "长河",
+}  # fmt: skip
+
+MODEL_EXAMPLE = {
+    "task": "classification", "encoder": "bundled", "precision": "int8", "layers": [9, 11], "version": "0.1.0",
+    "coverage": 0.9, "test": {"n": 10000, "accuracy": 0.57},
+}  # fmt: skip
+
+PROBLEM_EXAMPLE = {
+    "error": {"code": "queue_full", "message": "too many requests wait; try again later", "request_id": "a1b2"}
+}
+
+State = Literal["waiting", "working", "done", "failed"]
+StudyState = Literal["none", "waiting", "working", "done", "failed"]
+
+
+def _like(example: dict[str, Any]) -> ConfigDict:
+    """Return the settings of a body with an example."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class _Body(BaseModel):
@@ -42,6 +87,8 @@ class Rating(_Body):
 class RatingList(_Body):
     """The ratings of the texts, in their order."""
 
+    model_config = _like({"task": "classification", "ratings": [RATING_EXAMPLE]})
+
     task: str
     ratings: list[Rating]
 
@@ -53,7 +100,9 @@ class WordEffect(_Body):
     start: int = Field(description="Where it begins in the text, in characters.")
     end: int
     weight: float = Field(description="Its share of the attention on words.")
-    effect: float | None = Field(description="The expected rating less that without the word, in stars.")
+    effect: float | None = Field(
+        description="The expected rating less that without the word, in stars; null in a text beyond 200 characters."
+    )
     gradient: float | None = Field(description="Its part of the expected rating by integrated gradients, in stars.")
     hops: list[float] = Field(description="Its share of all the attention of each hop.")
 
@@ -76,6 +125,8 @@ class ExplainedText(_Body):
 class Explanations(_Body):
     """The explanations of the texts, in their order."""
 
+    model_config = _like({"task": "classification", "explanations": [EXPLAINED_EXAMPLE]})
+
     task: str
     explanations: list[ExplainedText]
 
@@ -92,11 +143,15 @@ class SimilarReview(_Body):
 class Similar(_Body):
     """For each text the reviews most like it, as the model sees them, the nearest first."""
 
+    model_config = _like({"similar": [[REVIEW_EXAMPLE]]})
+
     similar: list[list[SimilarReview]]
 
 
 class Model(_Body):
     """What is served."""
+
+    model_config = _like(MODEL_EXAMPLE)
 
     task: str
     encoder: str
@@ -120,14 +175,21 @@ class FilmMean(_Body):
 class TableState(_Body):
     """How far a table is."""
 
+    model_config = _like(TABLE_STATE_EXAMPLE)
+
     id: str
-    state: str = Field(description="waiting, working, done or failed.")
+    state: State
     done: int = Field(description="Of `total`, in bytes or rows of the table.")
     total: int
     rows: int = Field(description="Rows of the table, once it is done.")
     unrated: int = Field(description="Rows without a text.")
-    message: str | None = Field(description="Why it failed.")
-    films: list[FilmMean] | None = Field(description="Where the table names films, once it is done.")
+    message: str | None = Field(None, description="Why it failed.")
+    films: list[FilmMean] | None = Field(
+        description="Where the table names films, once it is done: the 500 most reviewed."
+    )
+    study: StudyState = Field(description="Of the case study, which follows the ratings; none where none is wanted.")
+    study_message: str | None = Field(None, description="Why there is no case study.")
+    film: str | None = Field(description="Whose case study it is: the most reviewed film, or the file.")
 
 
 class ProblemDetail(_Body):
@@ -140,6 +202,8 @@ class ProblemDetail(_Body):
 
 class ProblemBody(_Body):
     """The body of every error."""
+
+    model_config = _like(PROBLEM_EXAMPLE)
 
     error: ProblemDetail
 

@@ -1,5 +1,7 @@
 """The process that serves: uvicorn, signals and exit code."""
 
+import logging
+import math
 import signal
 from pathlib import Path
 
@@ -8,13 +10,17 @@ import uvicorn
 from xingping.config import ServeSettings, Task
 from xingping.errors import OutputError
 from xingping.serve.app import create_app
-from xingping.serve.observation import log
+from xingping.serve.boundary import HEAD_BYTES
+from xingping.serve.connection import connection_type
+from xingping.serve.observation import LogLines, log
 
 __all__ = ["run_server"]
 
 KEEP_ALIVE_SECONDS = 15
 
-HEADER_BYTES = 32 << 10
+
+GRACE_SECONDS = 5
+"""Beyond the deadlines of requests: a client that takes in no answer must not keep the server from stopping."""
 
 
 def run_server(path: Path, settings: ServeSettings, *, task: Task | None = None) -> None:
@@ -35,15 +41,20 @@ def run_server(path: Path, settings: ServeSettings, *, task: Task | None = None)
         The model cannot be loaded, or the address not be used.
     """
     app = create_app(path, settings, task=task)
+    logging.basicConfig(handlers=[LogLines()], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
     config = uvicorn.Config(
         app,
+        http=connection_type(settings.request_seconds),
         host=settings.host,
         port=settings.port,
-        log_level="warning",
+        log_config=None,
+        log_level="error",  # what it warns of are requests that it refuses, which are logged as such
         access_log=False,  # the application logs its own requests, as JSON
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        h11_max_incomplete_event_size=HEADER_BYTES,
+        timeout_graceful_shutdown=math.ceil(settings.deadline + settings.request_seconds + GRACE_SECONDS),
+        h11_max_incomplete_event_size=2 * HEAD_BYTES,
         ws="none",
     )
     server = _Server(config)

@@ -6,13 +6,26 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const starColour = (star) => colour(`s${star}`);
   const faded = (hex, part) => `${hex}${Math.round(255 * Math.min(1, Math.max(0, part))).toString(16).padStart(2, "0")}`;
-  const number = (value, digits = 0) =>
-    value.toLocaleString(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const percent = (value, digits = 1) => `${number(100 * value, digits)}%`;
-  const writer = (data) => (data.percent ? (value) => percent(value, data.digits ?? 1) : (value) => number(value, data.digits ?? 2));
+  const number = (value, digits = 0, signed = false) =>
+    value.toLocaleString(document.documentElement.lang,
+      { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: signed ? "exceptZero" : "auto" });
+  const percent = (value, digits = 1, signed = false) => `${number(100 * value, digits, signed)}%`;
+  const writer = (data, digits = data.digits ?? (data.percent ? 1 : 2)) =>
+    (value) => (data.percent ? percent : number)(value, digits, data.signed);
   const size = () => Math.max(11, Math.min(13, document.documentElement.clientWidth / 60));
-  const longest = (labels, most) => Math.min(most, Math.max(...labels.map((label) => width(label))));
-  const width = (text) => [...text].reduce((sum, character) => sum + (character > "\u2e80" ? 1 : 0.56), 0) * size() + 6;
+
+  /* Names before the rows of a chart get the room that they need, as they are drawn here; longer ones are broken. */
+  const ruler = document.createElement("canvas").getContext("2d");
+  const family = () => getComputedStyle(document.documentElement).getPropertyValue("--sans") || "sans-serif";
+  const width = (text) => {
+    ruler.font = `${size()}px ${family()}`;
+    return ruler.measureText(text).width;
+  };
+  const names = (labels, most) => {
+    const room = Math.ceil(Math.min(most, document.documentElement.clientWidth * 0.38, Math.max(...labels.map(width))) + 2);
+    const lines = Math.max(...labels.map((label) => Math.ceil((1.15 * width(label)) / room)));
+    return { left: room + 16, lines, label: { color: colour("ink"), width: room, overflow: "break", lineHeight: Math.round(size() * 1.25), interval: 0, margin: 8 } };
+  };
 
   /* Tooltips are elements with text in them, never markup made of text: reviews come from strangers. */
   const note = (title, lines) => {
@@ -29,14 +42,14 @@
 
   const base = () => ({
     animationDuration: 250,
-    textStyle: { fontFamily: getComputedStyle(document.body).getPropertyValue("--sans") || "sans-serif", color: colour("ink") },
+    textStyle: { fontFamily: family(), color: colour("ink") },
     tooltip: {
       confine: true, borderWidth: 1, borderColor: colour("rule"), backgroundColor: colour("paper"), padding: [8, 12],
       textStyle: { color: colour("ink"), fontSize: 13 }, extraCssText: "max-width:22rem;white-space:normal;box-shadow:0 2px 12px #0003",
     },
     legend: { top: 0, left: 0, itemWidth: 12, itemHeight: 12, icon: "circle", textStyle: { color: colour("muted"), fontSize: size() },
       inactiveColor: faded(colour("muted"), 0.4) },
-    grid: { left: 8, right: 16, top: 34, bottom: 8, containLabel: true },
+    grid: { left: 12, right: 16, top: 34, bottom: 14, containLabel: true },
   });
   const axis = (more = {}) => ({
     axisLine: { show: false }, axisTick: { show: false }, splitLine: { lineStyle: { color: colour("rule") } },
@@ -73,15 +86,19 @@
               itemStyle: hollow ? { color: colour("paper"), borderColor: shade(point.row), borderWidth: 2 } : { color: shade(point.row) },
             })),
             color: colour(hollow ? "muted" : "accent"),
-            label: { show: true, position: "top", distance: 3, color: colour("muted"), fontSize: size() - 1, formatter: ({ data: item }) => write(item.of.value) },
+            label: { show: true, position: hollow ? "bottom" : "top", distance: 3, color: colour("muted"), fontSize: size() - 1, formatter: ({ data: item }) => write(item.of.value) },
           },
         ];
       });
+      const named = names(rows.map((row) => row.label), 230);
+      const step = Math.max(data.series.length > 1 ? 50 : 42, named.lines * named.label.lineHeight + 8);
+      const top = (data.series.length > 1 ? 34 : 14) + (data.reference ? 16 : 0);
+      const half = data.reference ? 0.55 * width(data.reference.label) + 6 : 0;
       return {
-        height: 64 + 42 * rows.length,
+        height: top + 30 + step * rows.length,
         option: {
           ...base(),
-          grid: { ...base().grid, left: 12, right: 40 },
+          grid: { left: Math.max(named.left, half), right: Math.max(32, half), top, bottom: 30 },
           tooltip: { ...base().tooltip, trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: faded(colour("muted"), 0.12) } },
             formatter: (points) => {
               const told = points.filter((point) => point.data?.of);
@@ -89,10 +106,10 @@
                 `${seriesName}: ${write(of.value)}${of.low === undefined ? "" : ` (${write(of.low)} – ${write(of.high)})`}`;
               return told.length ? note(told[0].data.row.label, [...told.map(line), ...(told[0].data.row.notes ?? [])]) : "";
             } },
-          legend: { ...base().legend, show: data.series.length > 1, selectedMode: "multiple" },
-          xAxis: axis({ type: "value", scale: true, label: { formatter: data.percent ? (value) => percent(value, 0) : (value) => number(value, 1), hideOverlap: true } }),
-          yAxis: axis({ type: "category", inverse: true, data: rows.map((row) => row.label), splitLine: { show: false },
-            label: { color: colour("ink"), width: Math.min(longest(rows.map((row) => row.label), 230), document.documentElement.clientWidth * 0.36), overflow: "break" } }),
+          legend: { ...base().legend, show: data.series.length > 1, selectedMode: "multiple",
+            data: data.series.map((name, place) => ({ name, itemStyle: place % 2 ? { color: colour("paper"), borderColor: colour("ink"), borderWidth: 2 } : {} })) },
+          xAxis: axis({ type: "value", scale: true, label: { formatter: writer(data, (data.percent ? 0 : 1) + (data.signed ? 1 : 0)), hideOverlap: true } }),
+          yAxis: axis({ type: "category", inverse: true, data: rows.map((row) => row.label), splitLine: { show: false }, label: named.label }),
           series: [...series, ...reference(data.reference)],
         },
       };
@@ -108,7 +125,7 @@
         height: 380,
         option: {
           ...base(),
-          grid: { left: 8, right: 8, top: 34, bottom: 8, containLabel: true },
+          grid: { left: 24, right: 8, top: 50, bottom: 8, containLabel: true },
           tooltip: { ...base().tooltip, formatter: ({ data: cell }) => note(
             `${data.words.true} ${cell.y + 1} ★ → ${data.words.given} ${cell.x + 1} ★`,
             [`${percent(cell.share)} ${data.words.share}`, `${number(cell.count)} ${data.words.reviews}`]) },
@@ -153,14 +170,16 @@
     /* Stars by split or by film: one bar of five parts a row. */
     stacked(data) {
       const share = (row, star) => row.counts[star - 1] / Math.max(1, row.counts.reduce((sum, each) => sum + each, 0));
+      const named = names(data.rows.map((row) => row.label), 150);
       return {
-        height: 70 + 40 * data.rows.length,
+        height: 66 + Math.max(40, named.lines * named.label.lineHeight + 8) * data.rows.length,
         option: {
           ...base(),
+          grid: { left: named.left, right: 24, top: 34, bottom: 30 },
           tooltip: { ...base().tooltip, trigger: "axis", axisPointer: { type: "shadow", shadowStyle: { color: faded(colour("muted"), 0.12) } },
             formatter: (points) => note(points[0].name, points.map((point) => `${point.seriesName}: ${percent(point.value)} (${number(data.rows[point.dataIndex].counts[point.seriesIndex])})`)) },
           xAxis: axis({ type: "value", max: 1, label: { formatter: (value) => percent(value, 0) } }),
-          yAxis: axis({ type: "category", inverse: true, data: data.rows.map((row) => row.label), label: { color: colour("ink") } }),
+          yAxis: axis({ type: "category", inverse: true, data: data.rows.map((row) => row.label), label: named.label }),
           series: STARS.map((star) => ({
             name: `${star} ★`, type: "bar", stack: "stars", barMaxWidth: 28, itemStyle: { color: starColour(star), borderColor: colour("paper"), borderWidth: 1 },
             data: data.rows.map((row) => share(row, star)),
@@ -198,15 +217,16 @@
     ranked(data) {
       const write = writer(data);
       const items = data.items;
+      const named = names(items.map((item) => item.word), 110);
       return {
         height: Math.max(96, 30 + 21 * items.length),
         option: {
           ...base(),
-          grid: { left: 8, right: 56, top: 6, bottom: 6, containLabel: true },
+          grid: { left: named.left, right: items.some((item) => item.value > 0) ? 56 : 12, top: 6, bottom: 6 },
           tooltip: { ...base().tooltip, formatter: ({ data: item }) => note(item.name, [`${data.words.value}: ${write(item.value)}`, ...(item.notes ?? [])]) },
-          xAxis: axis({ type: "value", label: { show: false }, splitLine: { show: false } }),
+          xAxis: axis({ type: "value", min: (range) => Math.min(0, 1.2 * range.min), label: { show: false }, splitLine: { show: false } }),
           yAxis: axis({ type: "category", inverse: true, data: items.map((item) => item.word), splitLine: { show: false },
-            label: { color: colour("ink"), interval: 0, width: 110, overflow: "truncate" } }),
+            label: { ...named.label, overflow: "truncate" } }),
           series: [{
             type: "bar", barCategoryGap: "28%",
             data: items.map((item) => ({ name: item.word, value: item.value, notes: item.notes,
@@ -246,7 +266,7 @@
                 if (data.bins[api.value(0)].mean === null) return null;
                 const [x, low] = api.coord([api.value(0), api.value(1)]);
                 const [, high] = api.coord([api.value(0), api.value(2)]);
-                return { type: "line", shape: { x1: x, x2: x, y1: low, y2: high }, style: { stroke: colour("accent"), lineWidth: 5, opacity: 0.25 } };
+                return { type: "line", shape: { x1: x, x2: x, y1: low, y2: high }, style: { stroke: colour("accent"), lineWidth: 2, opacity: 0.4 } };
               } },
             { name: data.words.mean, type: "line", data: data.bins.map((bin) => bin.mean), connectNulls: true, symbolSize: 7, color: colour("accent"), lineStyle: { width: 2 } },
             { name: data.words.reviews, type: "bar", xAxisIndex: 1, yAxisIndex: 1, data: data.bins.map((bin) => bin.n), color: faded(colour("muted"), 0.6), barMaxWidth: 26 },
@@ -263,7 +283,7 @@
         height: 360,
         option: {
           ...base(),
-          grid: { left: 8, right: 24, top: 20, bottom: 26, containLabel: true },
+          grid: { left: 12, right: 24, top: 20, bottom: 36, containLabel: true },
           tooltip: { ...base().tooltip, formatter: ({ data: item }) => note(`${data.words.confidence}: ${percent(item.bin.confidence)}`,
             [`${data.words.accuracy}: ${percent(item.bin.accuracy)} (${percent(item.bin.low)} – ${percent(item.bin.high)})`, `${number(item.bin.n)} ${data.words.reviews}`]) },
           xAxis: axis({ type: "value", min: 0, max: 1, name: data.words.confidence, nameLocation: "middle", nameGap: 28, splitLine: { show: false }, label: { formatter: (value) => percent(value, 0) } }),
@@ -285,7 +305,7 @@
 
     /* Reviews as points; the places and the colours can be changed. */
     map(data) {
-      const points = JSON.parse(document.getElementById("map-points").textContent);
+      const points = globalThis.mapPoints ?? JSON.parse(document.getElementById("map-points").textContent);
       return {
         height: Math.min(620, Math.max(360, document.documentElement.clientWidth * 0.8)),
         renderer: "canvas",
@@ -329,7 +349,7 @@
 
   const reference = (mark) => (mark === undefined || mark === null ? [] : [{
     type: "line", silent: true, data: [], markLine: { silent: true, symbol: "none", lineStyle: { color: colour("muted"), type: "dashed" },
-      label: { formatter: mark.label, color: colour("muted"), position: "insideEndTop" }, data: [{ xAxis: mark.value }] },
+      label: { formatter: mark.label, color: colour("muted"), position: "start", distance: 2 }, data: [{ xAxis: mark.value }] },
   }]);
 
   /* A figure that was brought to life: drawn again when the page's width or colours change. */
@@ -397,6 +417,34 @@
     lives.forEach((live) => live.draw());
   }).observe(document.documentElement);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => lives.forEach((live) => live.draw()));
+
+  /* Tables whose rows the reader may put in another order: the headings become buttons. What has no value comes last. */
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const compare = new Intl.Collator(document.documentElement.lang).compare;
+    const headings = [...table.tHead.rows[0].cells];
+    const words = (row, place) => row.cells[place].textContent.trim();
+    const value = (row, place) => row.cells[place].dataset.value;
+    table.classList.add("is-live");
+    headings.forEach((heading, place) => {
+      if (!heading.dataset.sort) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const turned = { ascending: "descending", descending: "ascending" };
+        const before = heading.getAttribute("aria-sort");
+        const order = before === null ? heading.dataset.sort : turned[before];
+        const sign = order === "ascending" ? 1 : -1;
+        headings.forEach((each) => each.removeAttribute("aria-sort"));
+        heading.setAttribute("aria-sort", order);
+        const rows = [...table.tBodies[0].rows];
+        const known = rows.filter((row) => place === 0 || value(row, place) !== undefined);
+        known.sort((one, other) => sign * (place === 0 ? compare(words(one, 0), words(other, 0)) : value(one, place) - value(other, place)));
+        table.tBodies[0].append(...known, ...rows.filter((row) => !known.includes(row)));
+      });
+    });
+  }
 
   /* Where words are shaded by more than one measure, the reader chooses which. */
   for (const choice of document.querySelectorAll("[data-shade-by]")) {

@@ -3,6 +3,7 @@ const SAYS = {
     title: "这条短评，会打几颗星？", label: "影评（中文）", rate: "打分", examples: "例如：", probabilities: "各星级的概率",
     words: "哪些词起了作用", similar: "相似的评论",
     wordsNote: "暖色的词使评分升高，冷色的使其降低：颜色越深，去掉该词后评分变化越大。",
+    longNote: "暖色的词使评分升高，冷色的使其降低；长评论不逐词去掉，而用积分梯度计算每个词的份额。",
     similarNote: "模型认为最接近的训练集评论，以及作者给出的星级。",
     expected: (x) => `期望 ${x.toFixed(2)} 星`, starsOf: (n) => `${n} 星`, working: "正在打分……", empty: "请先输入一条评论。",
     set: (set, share) => `真实星级有 ${share}% 的把握在其中：${set.join("、")} 星。`, retry: (s) => `服务器繁忙，请 ${s} 秒后再试。`,
@@ -13,11 +14,19 @@ const SAYS = {
     pasteNote: "每行一条评论；或者粘贴带列名的表格。", films: "每部影片的平均星级（95% 区间）",
     columns: ["影片", "评论数", "平均", "下限", "上限"], sending: "正在上传……", noTable: "请先选择文件或粘贴内容。",
     working2: (p) => `正在打分……${p}%`, done: (t) => `完成：${t.rows} 行，其中 ${t.unrated} 行没有文字。`,
+    waiting: "前面还有别的表格，请稍候……", study: (film) => `打开《${film}》的影片分析`, studying: "正在制作影片分析……",
+    noStudy: (why) => `没有影片分析：${why}`, key: "API 密钥", useKey: "使用",
+    problems: {
+      unauthorized: "需要 API 密钥。", body_too_large: "内容太大，请分批发送。", too_much: "一次要解释的文字太多。",
+      unknown_format: "只接受 CSV、TSV、JSON Lines 和 JSON；压缩文件请先解压。", model_failed: "模型无法加载，原因见服务器日志。",
+      internal_error: "服务器出错了，原因见其日志。", no_such_table: "没有这张表格（结果只保留一小时）。",
+    },
   },
   en: {
     title: "How many stars is this review?", label: "Review (Chinese)", rate: "Rate", examples: "For example:",
     probabilities: "Probability of each star", words: "What the rating rests on", similar: "Reviews like it",
     wordsNote: "Warm words raise the rating, cold ones lower it: the deeper, the more the rating moves without the word.",
+    longNote: "Warm words raise the rating, cold ones lower it; in a long review by integrated gradients, not by leaving words out.",
     similarNote: "Training reviews that the model sees nearest, with their authors' stars.",
     expected: (x) => `${x.toFixed(2)} stars expected`, starsOf: (n) => `${n} ${n === 1 ? "star" : "stars"}`,
     working: "Rating …", empty: "Write a review first.",
@@ -29,6 +38,9 @@ const SAYS = {
     paste: "Or paste", tableNote: "CSV, TSV or JSON Lines, with the columns named in the first line; every row is kept and gets its stars.",
     pasteNote: "A review a line; or a table with its columns named.", films: "Mean rating of each film (95% interval)",
     columns: ["Film", "Reviews", "Mean", "Low", "High"], sending: "Sending …", noTable: "Choose a file or paste something first.",
+    waiting: "Other tables come first …", study: (film) => `Open the case study of ${film}`, studying: "Making the case study …",
+    noStudy: (why) => `No case study: ${why}`, key: "API key", useKey: "Use it",
+    problems: {},
     working2: (p) => `Rating … ${p}%`, done: (t) => `Done: ${t.rows} rows, ${t.unrated} of them without text.`,
   },
 };
@@ -40,6 +52,7 @@ let model = null;
 let shown = null;
 let asked = 0;
 let films = [];
+let studied = null;
 const told = new Map();
 
 function make(tag, text, attributes = {}) {
@@ -49,16 +62,22 @@ function make(tag, text, attributes = {}) {
   return element;
 }
 
+/** Write text where it is another: what stays need not be drawn, or read out, again. */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 function speak() {
   const says = SAYS[language];
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
-  for (const element of document.querySelectorAll("[data-says]")) element.textContent = says[element.dataset.says];
+  for (const element of document.querySelectorAll("[data-says]")) write(element, says[element.dataset.says]);
   at("language").textContent = says.other;
   at("language").lang = language === "zh" ? "en" : "zh-Hans";
   at("model").textContent = model ? says.model(model) : "";
   for (const [id, say] of told) at(id).textContent = say(says);
   if (shown) show(shown);
   showFilms();
+  if (studied) at("study").textContent = says.study(studied);
 }
 
 /** Tell something in the language of the page, and again where that changes. */
@@ -68,25 +87,44 @@ function tell(id, say) {
 }
 
 class Refusal extends Error {
-  constructor(say) {
+  constructor(say, wait = null) {
     super();
     this.say = say;
+    this.wait = wait;
   }
 }
 
+const keyOf = () => { try { return sessionStorage.getItem("key"); } catch { return at("key").value; } };
+
 async function ask(path, body, kind = "application/json") {
   let response;
+  const headers = body ? { "Content-Type": kind } : {};
+  const key = keyOf();
+  if (key) headers["X-API-Key"] = key;
   try {
     const sent = kind === "application/json" ? JSON.stringify(body) : body;
-    response = await fetch(path, body ? { method: "POST", headers: { "Content-Type": kind }, body: sent } : {});
+    response = await fetch(path, body ? { method: "POST", headers, body: sent } : { headers });
   } catch {
     throw new Refusal((says) => says.offline);
   }
   if (response.ok) return response.json();
+  if (response.status === 401) at("access").hidden = false;
   const wait = response.headers.get("Retry-After");
-  if (wait) throw new Refusal((says) => says.retry(wait));
+  if (wait) throw new Refusal((says) => says.retry(wait), Number(wait));
   const problem = await response.json().catch(() => ({}));
-  throw new Refusal((says) => says.failed + (problem.error?.message ?? response.statusText));
+  throw new Refusal((says) => says.failed + (says.problems[problem.error?.code] ?? problem.error?.message ?? response.statusText));
+}
+
+/** Ask again and again while the server says when to come again: it is only a question of how far something is. */
+async function askPatiently(path) {
+  for (;;) {
+    try {
+      return await ask(path);
+    } catch (error) {
+      if (!(error instanceof Refusal) || !error.wait) throw error;
+      await sleep(1000 * error.wait);
+    }
+  }
 }
 
 function show({ rating, explanation, similar }) {
@@ -117,13 +155,16 @@ function show({ rating, explanation, similar }) {
 }
 
 function showWords(explanation, says) {
-  const most = Math.max(0.05, ...explanation.words.map((word) => Math.abs(word.effect ?? 0)));
+  const part = (word) => word.effect ?? word.gradient ?? 0;  // of a long text words are not left out one by one
+  const isLong = explanation.words.some((word) => word.effect === null);
+  write(at("wordsNote"), isLong ? says.longNote : says.wordsNote);
+  const most = Math.max(0.05, ...explanation.words.map((word) => Math.abs(part(word))));
   const characters = Array.from(explanation.text);  // the server counts characters, not UTF-16 units
   const parts = [];
   let end = 0;
   for (const word of explanation.words) {
     parts.push(document.createTextNode(characters.slice(end, word.start).join("")));
-    const effect = word.effect ?? 0;
+    const effect = part(word);
     const span = make("span", characters.slice(word.start, word.end).join(""), { class: effect >= 0 ? "up" : "down", title: says.effect(effect) });
     span.style.setProperty("--share", Math.abs(effect) / most);
     parts.push(span);
@@ -138,6 +179,7 @@ function pause(button) {
   const hadFocus = document.activeElement === button;
   button.disabled = true;
   return () => {
+    if (!button.disabled) return;
     button.disabled = false;
     if (hadFocus && document.activeElement === document.body) button.focus({ preventScroll: true });
   };
@@ -203,25 +245,17 @@ async function rateTable() {
   const [content, name] = file ? [file, file.name] : asTable(pasted);
   const resume = pause(at("upload").querySelector("button[type=submit]"));
   at("download").hidden = true;
+  at("study").hidden = true;
+  tell("studyMessage", () => "");
+  studied = null;
   films = [];
   showFilms();
-  tell("tableMessage", (says) => says.sending);
   at("progress").value = 0;
   at("progress").hidden = false;
+  let table = null;
   try {
-    let table = await ask(`v1/tables?name=${encodeURIComponent(name)}`, content, "text/csv");
-    while (table.state === "waiting" || table.state === "working") {
-      await sleep(500);
-      table = await ask(`v1/tables/${table.id}`);
-      at("progress").value = table.total ? table.done / table.total : 0;
-      tell("tableMessage", (says) => says.working2(Math.round(100 * at("progress").value)));
-    }
-    if (table.state === "failed") throw new Refusal((says) => says.failed + table.message);
-    tell("tableMessage", (says) => says.done(table));
-    at("rated").href = `v1/tables/${table.id}/rated`;
-    at("download").hidden = false;
-    films = table.films ?? [];
-    showFilms();
+    table = await ratedTable(content, name);
+    showTable(table);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     tell("tableMessage", error.say);
@@ -229,6 +263,59 @@ async function rateTable() {
     at("progress").hidden = true;
     resume();
   }
+  if (!table) return;
+  try {
+    await awaitStudy(table);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    tell("studyMessage", error.say);
+  }
+}
+
+/** Send a table, and tell how far it is until it is rated. */
+async function ratedTable(content, name) {
+  tell("tableMessage", (says) => says.sending);
+  let table = await ask(`v1/tables?study=true&language=${language}&name=${encodeURIComponent(name)}`, content, "text/csv");
+  while (table.state === "waiting" || table.state === "working") {
+    await sleep(500);
+    table = await askPatiently(`v1/tables/${table.id}`);
+    at("progress").value = table.total ? table.done / table.total : 0;
+    const percent = Math.floor(100 * at("progress").value);
+    tell("tableMessage", table.state === "waiting" ? (says) => says.waiting : (says) => says.working2(percent));
+  }
+  if (table.state === "failed") throw new Refusal((says) => says.failed + table.message);
+  return table;
+}
+
+function showTable(table) {
+  tell("tableMessage", (says) => says.done(table));
+  at("rated").href = `v1/tables/${table.id}/rated`;
+  at("download").hidden = false;
+  films = table.films ?? [];
+  showFilms();
+}
+
+/** Wait for the case study, unless another table is rated meanwhile. */
+async function awaitStudy(table) {
+  const mine = at("rated").href;
+  const isShown = () => at("rated").href === mine && !at("download").hidden;
+  const isDue = () => table.study === "waiting" || table.study === "working";
+  if (isDue()) tell("studyMessage", (says) => says.studying);
+  while (isDue()) {
+    await sleep(500);
+    table = await askPatiently(`v1/tables/${table.id}`);
+  }
+  if (!isShown()) return;
+  if (table.study === "failed") {
+    tell("studyMessage", (says) => says.noStudy(table.study_message));
+    return;
+  }
+  tell("studyMessage", () => "");
+  if (table.study !== "done") return;
+  studied = table.film;
+  at("study").textContent = SAYS[language].study(studied);
+  at("study").href = `v1/tables/${table.id}/study`;
+  at("study").hidden = false;
 }
 
 at("upload").addEventListener("submit", (event) => { event.preventDefault(); rateTable(); });
@@ -246,8 +333,25 @@ at("examples").append(...EXAMPLES.map((text) => {
   button.addEventListener("click", () => { at("text").value = text; rate(); });
   return button;
 }));
-speak();
-ask("v1/model").then((found) => { model = found; speak(); }).catch((error) => {
-  if (!(error instanceof Refusal)) throw error;
-  tell("message", error.say);
+/** Learn what is served; a server that is still loading says when to ask again. */
+async function meet() {
+  try {
+    model = await askPatiently("v1/model");
+    at("access").hidden = true;
+    tell("message", () => "");
+    speak();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    tell("message", error.say);
+  }
+}
+
+at("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  try { sessionStorage.setItem("key", at("key").value.trim()); } catch { /* then it is taken from the field */ }
+  meet();
 });
+// Chromium leaves some of the text that stood there before a font came as it was; at another size, it is drawn anew.
+document.fonts.addEventListener("loadingdone", () => { document.documentElement.style.fontSize = "17.01px"; });
+speak();
+meet();
