@@ -12,6 +12,7 @@ import torch
 from toy import BAD, GOOD, planted_reviews
 from xingping import FrozenEncoder, RatingPredictor, explain
 from xingping.artifacts import file_sha256
+from xingping.batch import predict_file
 from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.cli import run_command
 from xingping.config import (
@@ -297,6 +298,38 @@ def test_an_explanation_without_gradients_is_that_of_the_run(trained_run, export
     assert "occlusion" in shown.out
     assert run_command(["explain", str(exported_run), GOOD, "--method", "gradients"]) == 2
     assert "an exported model has no gradients" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "value"), [(None, ""), ("occlusion", "effect"), ("attention", "weight")])
+def test_a_table_has_the_ratings_and_words_of_the_run(trained_run, exported_run, tmp_path, method, value):
+    rows = "".join(f"{number},{text}\n" for number, text in enumerate([*TEXTS[:4], TEXTS[0], ""]))
+    (tmp_path / "in.csv").write_text(f"id,text\n{rows}", encoding="utf-8")
+    for name, folder in (("run", trained_run), ("graph", exported_run)):
+        predict_file(RatingPredictor.load(folder), tmp_path / "in.csv", tmp_path / f"{name}.jsonl", explain=method)
+    of_run, of_graph = (
+        [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("run", "graph")
+    )
+    assert len(of_graph) == 6
+    for ours, theirs in zip(of_graph, of_run, strict=True):
+        words, expected = ours.pop("predicted_words", None), theirs.pop("predicted_words", None)
+        assert ours == pytest.approx(theirs, abs=1e-3)
+        assert (words is None) == (expected is None)
+        for word, of_word in zip(words or (), expected or (), strict=True):
+            assert word["word"] == of_word["word"]
+            assert word[value] == pytest.approx(of_word[value], abs=1e-3)
+    assert [row["predicted_rating"] is None for row in of_graph] == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("options", [["--explain"], ["--explain", "--method", "gradients"], ["--keep-features"]])
+def test_features_and_gradients_of_a_table_are_refused_in_one_line(exported_run, tmp_path, capsys, options):
+    (tmp_path / "in.csv").write_text(f"text\n{GOOD}\n", encoding="utf-8")
+    table = ["--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.csv")]
+    assert run_command(["predict", str(exported_run), *table, *options]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "an exported model has no gradients and no features to keep" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 def test_what_a_graph_does_not_give_is_told(exported_run, tmp_path):

@@ -18,8 +18,11 @@ from xingping.exporting import RUNTIME_PACKAGES
 
 TEXTS = [f"片子里的人{GOOD}看过了", f"都{BAD}看过", "", "好看" * 2500, "🎬🎬"]
 
-SERVED = ("fastapi", "httpx2", "prometheus-client", "uvicorn")
-"""What the extra `serve` adds, and what Starlette's test client asks for."""
+SERVED = (
+    "fastapi", "httpx2", "prometheus-client", "uvicorn",
+    "babel", "brotli", "fonttools", "jinja2", "matplotlib", "opencc", "pylopdf-fonts-zh-cn", "wordcloud",
+)  # fmt: skip
+"""What the extra `serve` adds, what Starlette's test client asks for, and what pages with figures are made with."""
 
 ABSENT = """
 import sys
@@ -164,11 +167,23 @@ with TestClient(create_app(Path(sys.argv[1]))) as client:
     predicted = client.post("/v1/predict", json={"texts": texts})
     explained = client.post("/v1/explain", json={"texts": texts[:1]})
     similar = client.post("/v1/similar", json={"texts": texts[:1], "n": 2})
-    print(json.dumps([predicted.json(), explained.json(), similar.json(), client.get("/v1/model").json()]))
+    rows = "\\n".join(["text", *(f"{number}{texts[number % 2]}" for number in range(30))])
+    table = client.post("/v1/tables", params={"name": "t.csv", "study": True}, content=rows.encode()).json()
+    address = f"/v1/tables/{table['id']}"
+    for _ in range(1200):
+        if client.get(address).json()["study"] not in ("waiting", "working"):
+            break
+        time.sleep(0.05)
+    study = client.get(f"{address}/study")
+    print(json.dumps([
+        predicted.json(), explained.json(), similar.json(), client.get("/v1/model").json(),
+        [client.get(address).json(), study.status_code, "</html>" in study.text],
+    ]))
 """
     returned, out, err = run_without(absent(*SERVED), code, exported, json.dumps(TEXTS))
     assert returned == 0, err
-    predicted, explained, similar, model = json.loads(out)
+    predicted, explained, similar, model, (table, status, is_page) = json.loads(out)
+    assert (table["study"], status, is_page) == ("done", 200, True), table
     assert [rating["rating"] for rating in predicted["ratings"]] == expected.rating.tolist()
     words = explained["explanations"][0]["words"]
     assert all(word["gradient"] is None for word in words)

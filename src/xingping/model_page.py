@@ -154,6 +154,8 @@ def _what(card: ModelCard, note: GraphNote | None) -> str:
     head = card.head
     tuned = f", fine-tuned ({card.finetuning.mode})" if card.finetuning.enabled else ", frozen"
     layers = ", ".join(map(str, card.encoder.layers or ()))
+    on_tokens = f"a layer of {head.token_dim} on each token, " if head.token_dim else ""
+    poolings = " + ".join(head.pooling)
     together = f" ({head.members} networks that answer together)" if head.members > 1 else ""
     lines = [
         "# Stars of Chinese film reviews",
@@ -165,7 +167,7 @@ def _what(card: ModelCard, note: GraphNote | None) -> str:
         }[card.task],
         "",
         f"- encoder: `{card.encoder.name}`{tuned}, layers {layers}, texts cut at {card.encoder.max_length} tokens",
-        f"- head: {' + '.join(head.pooling)} of {card.features.unit}s, {head.hidden_dim} hidden units{together}",
+        f"- head: {on_tokens}{poolings} of {card.features.unit}s, {head.hidden_dim} hidden units{together}",
     ]
     if card.ngrams.enabled:
         lines.append(

@@ -316,13 +316,7 @@ class RatingPredictor:
         return Ratings.join(parts).take([place[text] for text in cleaned])
 
     def look_up(self, store: FeatureStore) -> None:
-        """Take features from a store from now on, where it has them and keeps 16 bits (`FeatureScorer.look_up`).
-
-        Raises
-        ------
-        SettingsError
-            The model is an exported graph.
-        """
+        """Take features from a store from now on, where it has them; `FeatureScorer.look_up` says from which."""
         self._on_features().look_up(store)
 
     def encode(self, texts: Sequence[str]) -> StoredFeatures:
