@@ -13,7 +13,7 @@ WORKDIR /build
 COPY constraints.txt ./
 RUN pip install --extra-index-url "$TORCH_INDEX" --constraint constraints.txt torch
 COPY pyproject.toml ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+RUN python -c "import pathlib, tomllib; p = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
 print('\n'.join(p['dependencies'] + p['optional-dependencies']['serve']))" > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 

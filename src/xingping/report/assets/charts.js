@@ -319,11 +319,11 @@
           const belongs = (group, index) => (byFilm ? (group.others ? points.film[index] >= 10 || points.film[index] < 0 : points.film[index] === group.film) : points.star[index] === group.star);
           const all = [...points.star.keys()].filter((index) => data.film !== undefined || points.test[index]);
           const series = groups.map((group) => ({
-            name: group.name, type: "scatter", symbolSize: all.length > 8000 ? 4 : 6, itemStyle: { color: group.tint, opacity: 0.72 }, z: 3,
+            name: group.name, type: "scatter", progressive: 0, symbolSize: all.length > 8000 ? 4 : 6, itemStyle: { color: group.tint, opacity: 0.72 }, z: 3,
             data: all.filter((index) => among(index) && belongs(group, index)).map((index) => ({ value: places[index], index })),
           }));
           if (data.film !== undefined) {
-            series.unshift({ name: data.words.others, type: "scatter", symbolSize: 4, itemStyle: { color: colour("muted"), opacity: 0.16 }, z: 2, silent: true,
+            series.unshift({ name: data.words.others, type: "scatter", progressive: 0, symbolSize: 4, itemStyle: { color: colour("muted"), opacity: 0.16 }, z: 2, silent: true,
               data: all.filter((index) => !among(index)).map((index) => ({ value: places[index], index })) });
           }
           const bare = { show: false, scale: true, type: "value" };
