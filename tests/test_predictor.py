@@ -94,7 +94,7 @@ def test_texts_are_cleaned_as_in_training(predictor):
 def test_attention_covers_the_tokens_of_each_text(predictor):
     ratings = predictor.predict(TEXTS, attention=True)
     for text, attention in zip(TEXTS, ratings.attention, strict=True):
-        assert attention.weights.shape == (8, len(text))
+        assert attention.weights.shape == (16, len(text))  # 8 hops of each of 2 members
         assert attention.spans.tolist() == [[place, place + 1] for place in range(len(text))]
         if text:
             np.testing.assert_allclose(attention.weights.sum(1), 1, rtol=1e-5)

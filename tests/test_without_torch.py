@@ -114,7 +114,7 @@ print(json.dumps({
     assert (returned, err) == (0, "")
     found = json.loads(out)
     assert found["missing"] == []
-    assert found["hops"] == 8
+    assert found["hops"] == 16  # 8 of each of 2 members
     assert found["rating"] == expected.rating.tolist()
     np.testing.assert_allclose(found["expected"], expected.expected, atol=2e-5)
     assert all(effect is not None for effect in found["effects"])
