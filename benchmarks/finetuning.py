@@ -58,7 +58,7 @@ def measure(out):
     encoder = whole[TASKS[0]].encoder
     features = StoredFeatures.of(encoder.encode(texts))
     alone = {
-        task: RatingPredictor(model.card.model_copy(update={"calibration": None}), model.head, encoder=encoder)
+        task: RatingPredictor.of_head(model.card.model_copy(update={"calibration": None}), model.head, encoder=encoder)
         for task, model in whole.items()
     }
     return {

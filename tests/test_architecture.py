@@ -16,14 +16,15 @@ ORDER = [
     "json_records", "tables", "cleaning", "columns", "checking", "duplicates", "reviews", "segmentation", "splits",
     "grouped_splits", "summary", "workers", "spilling", "portions", "intake", "division", "row_groups",
     "preparation", "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling",
-    "outputs", "heads", "losses", "metrics", "scoring", "ngrams", "calibration", "answers", "model_card",
-    "predictor", "neighbours", "ranks", "checkpoints", "schedule", "training", "unfreezing", "end_to_end",
-    "finetuning", "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise", "behaviour",
+    "links", "outputs", "heads", "losses", "metrics", "scoring", "ngrams", "calibration", "answers", "model_card",
+    "model_encoder", "scorer", "head_scorer", "graph_scorer", "rating_graph", "bundles", "model_page", "hub",
+    "predictor", "neighbours", "ranks", "checkpoints", "schedule", "training", "unfreezing", "end_to_end", "finetuning",
+    "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise", "behaviour",
     "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "attribution", "explanation",
     "examples", "faithfulness", "moving_words", "estimates", "vocabulary", "contrast", "aspect_lexicon", "aspects",
     "periods", "typical", "film_study", "film_comparison", "projection", "assessment", "language", "names", "fonts",
-    "plots", "report", "unrated", "table_writer", "row_answers", "file_parts", "rated_file", "batch", "serve", "scale",
-    "stages", "pipeline", "cli",
+    "plots", "report", "unrated", "table_writer", "row_answers", "file_parts", "rated_file", "batch", "unseen",
+    "exporting", "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

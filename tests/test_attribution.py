@@ -67,7 +67,7 @@ def make(task, ngrams, *, tasks=None, unit="token", n_layers=1, **head):
         ngrams=NgramSettings() if ngrams else NgramSettings(characters=0, words=0), answers=AnswerSettings(),
         calibration=Calibration(blend=blend, sets=None, films=FILMS),
     )  # fmt: skip
-    return RatingPredictor(card, trained, ngrams=ngrams, encoder=TameEncoder())
+    return RatingPredictor.of_head(card, trained, ngrams=ngrams, encoder=TameEncoder())
 
 
 MODELS = [

@@ -15,7 +15,7 @@ import pytest
 
 from toy import BAD, GOOD
 from xingping import RatingPredictor
-from xingping.batch import evaluate_file, open_store, predict_file
+from xingping.batch import open_store, predict_file
 from xingping.cli import run_command
 from xingping.errors import InputError, OutputError, SettingsError
 
@@ -240,15 +240,6 @@ def test_what_cannot_be_read_or_written_is_told_before_rating(predictor, tmp_pat
     other = write_csv(tmp_path / "other.csv", [{"a": "1", "b": "2"}])
     with pytest.raises(InputError, match="--text-column"):
         predict_file(predictor, other, tmp_path / "out.csv")
-
-
-def test_an_unseen_file_is_measured_with_every_model(trained_run, tmp_path, isolated_cache):
-    rows = [{"text": f"看过{GOOD}{i}", "rating": "力荐"} for i in range(9)] + [{"text": BAD, "rating": "很差"}]
-    measures = evaluate_file(trained_run, write_csv(tmp_path / "in.csv", rows))
-    assert list(measures) == ["classification", "regression"]
-    assert measures["classification"]["n"] == 10
-    assert measures["classification"]["accuracy"] > 0.8
-    assert "decisions" in measures["classification"]
 
 
 def test_films_get_a_mean_with_an_interval(predictor, tmp_path):

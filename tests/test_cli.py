@@ -11,7 +11,7 @@ from toy import BAD, GOOD
 from xingping.cli import app, run_command
 
 COMMANDS = [
-    "compare", "crossvalidate", "doctor", "encode", "evaluate", "explain", "learning-curve", "predict",
+    "compare", "crossvalidate", "doctor", "encode", "evaluate", "explain", "export", "learning-curve", "predict",
     "prepare", "report", "run", "serve", "train", "tune",
 ]  # fmt: skip
 
@@ -81,6 +81,9 @@ def test_help_names_defaults_and_the_version_is_printed(capsys):
         (["predict", "nowhere", "好看"], "nowhere holds no model; train one with: xingping run"),
         (["predict", "nowhere", "好看", "--task", "stars"],
          "--task is classification or regression or ordinal; got stars"),
+        (["export", "nowhere"], "nowhere holds no model; train one with: xingping run"),
+        (["export", "nowhere", "--format", "pickle"], "setting format: Input should be 'onnx' or 'hub' (got 'pickle')"),
+        (["export", "nowhere", "--precision", "bf16"], "setting precision: Input should be 'int8' or 'fp32'"),
         (["train", "nowhere"], "nowhere does not exist; make one with: xingping run DATA"),
         (["evaluate", "nowhere", "--data", "x.csv"], "nowhere does not exist"),
     ],

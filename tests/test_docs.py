@@ -66,6 +66,7 @@ NOT_RUN = {
 
 PYTHON_NOT_RUN = {
     "from ray import serve": "needs a cluster (tests/test_scale_serving.py runs the application)",
+    "predictor.push_to_hub(": "needs an account of the hub (tests/test_hub.py has a hub of its own)",
     "from sklearn.model_selection import GridSearchCV\nfrom xingping": "docs/how-to/tuning.md has it whole",
 }
 """How a block of Python begins that is not run, and why."""

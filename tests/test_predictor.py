@@ -61,7 +61,7 @@ def test_stored_features_give_one_by_one_what_they_give_together(predictor):
 
 def test_a_head_of_words_sees_words(predictor):
     card = predictor.card.model_copy(update={"features": FeatureSettings(unit="word")})
-    of_words = RatingPredictor(card, predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder)
+    of_words = RatingPredictor.of_head(card, predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder)
     ratings = of_words.predict(TEXTS, attention=True)
     segmenter = Segmenter(card.segmentation)
     for text, attention in zip(TEXTS, ratings.attention, strict=True):
@@ -123,7 +123,7 @@ def test_sets_hold_the_likeliest_star_and_the_rating_follows_the_measure(predict
     assert ratings.sets[np.arange(4), ratings.probabilities.argmax(1)].all()
     for measure, rule in {"accuracy": "mode", "within_one": "window", "mae": "median", "rmse": "mean"}.items():
         answers = predictor.card.answers.model_copy(update={"optimize": measure})
-        chosen = RatingPredictor(
+        chosen = RatingPredictor.of_head(
             predictor.card.model_copy(update={"answers": answers}),
             predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder,
         )  # fmt: skip
@@ -134,7 +134,7 @@ def test_the_answer_rests_on_head_and_ngrams(predictor):
     """Without the blend it is the head's alone; the n-grams have a weight of their own in it."""
     assert len(predictor.card.calibration.blend.weights) == 2
     uncalibrated = predictor.card.model_copy(update={"calibration": None})
-    alone = RatingPredictor(uncalibrated, predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder)
+    alone = RatingPredictor.of_head(uncalibrated, predictor.head, ngrams=predictor.ngrams, encoder=predictor.encoder)
     assert alone.predict(TEXTS).sets is None
     assert not np.allclose(alone.predict(TEXTS).expected, predictor.predict(TEXTS).expected)
 

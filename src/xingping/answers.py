@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOWHERE", "Attention", "Ratings"]
+__all__ = ["NOWHERE", "Attention", "Ratings", "spread"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,18 @@ class Ratings:
             np.concatenate(sets) if sets else None,
             tuple(entry for part in attention for entry in part) if attention else None,
         )
+
+
+def spread(spans: NDArray[np.integer[Any]], amounts: NDArray[np.floating[Any]], length: int) -> NDArray[np.float64]:
+    """Give the amount of each half-open span, (n, 2), to its characters in equal parts, (length,).
+
+    An amount of an empty span goes nowhere.
+    """
+    lengths = spans[:, 1].astype(np.int64) - spans[:, 0]
+    filled = np.flatnonzero(lengths > 0)
+    sizes = lengths[filled]
+    ends = np.cumsum(sizes)
+    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
+    places = np.repeat(spans[filled, 0].astype(np.int64), sizes) + within
+    parts = np.repeat(amounts[filled].astype(np.float64) / sizes, sizes)
+    return np.bincount(places, weights=parts, minlength=length).astype(np.float64)

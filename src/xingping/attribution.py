@@ -8,13 +8,14 @@ expected rating less that at the baseline.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xingping.answers import spread
 from xingping.batches import FeatureBatch
 from xingping.calibration import SMALLEST, LinearBlend
 from xingping.epochs import Portion, load_portions, rating_order
@@ -60,21 +61,6 @@ class Attribution:
     def total(self) -> float:
         """All of it: the expected rating less that at the baseline, to about `COMPLETENESS`."""
         return float(self.at_character.sum() + self.elsewhere)
-
-
-def spread(spans: NDArray[np.integer[Any]], amounts: NDArray[np.floating[Any]], length: int) -> NDArray[np.float64]:
-    """Give the amount of each half-open span, (n, 2), to its characters in equal parts, (length,).
-
-    An amount of an empty span goes nowhere.
-    """
-    lengths = spans[:, 1].astype(np.int64) - spans[:, 0]
-    filled = np.flatnonzero(lengths > 0)
-    sizes = lengths[filled]
-    ends = np.cumsum(sizes)
-    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
-    places = np.repeat(spans[filled, 0].astype(np.int64), sizes) + within
-    parts = np.repeat(amounts[filled].astype(np.float64) / sizes, sizes)
-    return np.bincount(places, weights=parts, minlength=length).astype(np.float64)
 
 
 def integrated_gradients(

@@ -1,30 +1,26 @@
-"""Whole files with a trained model: rate every row of a table, or measure on a rated one."""
+"""Whole files with a trained model: every row of a table is rated, and kept."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
 
-import numpy as np
 import pyarrow as pa
 
 from xingping.calibration import FilmMeans
-from xingping.config import ColumnSettings, Task
-from xingping.errors import InputError, RunDirectoryError, SettingsError
-from xingping.evaluation import Answers, evaluate_answers
+from xingping.config import ColumnSettings
+from xingping.errors import InputError, SettingsError
 from xingping.explanation import Method
-from xingping.features import FeatureStore, StoredFeatures
+from xingping.features import FeatureStore
 from xingping.file_parts import Parts, folder_beside
 from xingping.predictor import RatingPredictor
 from xingping.progress import Progress, Silent
 from xingping.rated_file import RatedFile, write_rows
-from xingping.reviews import read_reviews
 from xingping.row_answers import Rate, RowAnswers
 from xingping.segmentation import Segmenter
 from xingping.table_writer import check_format, table_writer
 
-__all__ = ["FileSummary", "evaluate_file", "predict_file"]
+__all__ = ["FileSummary", "open_store", "predict_file"]
 
 
 PART_ROWS = 10_000
@@ -77,7 +73,8 @@ def predict_file(
     Parameters
     ----------
     predictor
-        The trained model. Features that the store of its encoder has are taken from there.
+        The trained model. Features that the store of its encoder has are taken from there; an exported graph has no
+        store.
     source
         CSV, TSV, Parquet or JSON Lines, plain, .gz or .zip.
     target
@@ -106,10 +103,15 @@ def predict_file(
     OutputError
         A target cannot be written, its format is unknown, or the disk cannot hold the features to keep.
     SettingsError
-        Words are to be found of texts that something else rates.
+        Words are to be found of texts that something else rates, or gradients or features of an exported graph.
     """
     if rate is not None and (explain is not None or keep_features):
         raise SettingsError("words and features are those of the model on this machine; leave them out, or rate here")
+    if not predictor.has_features and (explain == "gradients" or keep_features):
+        raise SettingsError(
+            "an exported model has no gradients and no features to keep: use --explain with --method attention or "
+            "occlusion and leave out --keep-features, or use the run that it was exported from"
+        )
     for file in (target, films):
         if file is not None:
             check_format(file)
@@ -119,8 +121,8 @@ def predict_file(
             raise InputError(f"{source} has no column of films that is recognised; name it with --movie-column")
         means = _FilmSums(predictor.film_means) if films is not None else None
         parts = Parts.beside(target, predictor, source, rated.text, explain or "")
-        store = open_store(predictor)
-        if rate is None:
+        store = open_store(predictor) if predictor.has_features else None
+        if rate is None and store is not None:
             predictor.look_up(store)
         answers = RowAnswers(predictor, rate, explain)
         summary = _rate_portions(rated, parts, answers, store if keep_features else None, means, progress or Silent())
@@ -225,54 +227,8 @@ class _FilmSums:
         return pa.Table.from_arrays(arrays, names=["film", "reviews", "mean", "low", "high"])
 
 
-def evaluate_file(
-    run: Path, source: Path, columns: ColumnSettings | None = None, *, progress: Progress | None = None
-) -> dict[str, dict[str, Any]]:
-    """Rate a file that a run has not seen, with each of its models, and measure.
-
-    Returns
-    -------
-    dict
-        `{task: M}` with M as `metrics.rating_metrics` gives it.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read or has no usable row.
-    RunDirectoryError
-        The run has no trained model.
-    """
-    progress = progress or Silent()
-    tasks = [task for task in get_args(Task) if (run / "models" / task / "model.json").is_file()]
-    if not tasks:
-        raise RunDirectoryError(f"{run} holds no trained model; run: xingping train {run}")
-    predictors = [RatingPredictor.load(run, task=task) for task in tasks]
-    reviews = read_reviews(source, columns or ColumnSettings(), predictors[0].card.cleaning)
-    progress.say(
-        f"{source.name}: {reviews.rows_read:,} rows read = {reviews.rows_kept:,} kept + "
-        f"{reviews.rows_rejected:,} rejected + {reviews.rows_duplicate:,} duplicate"
-    )
-    texts = reviews.table["text"].to_pylist()
-    true = reviews.table["rating"].to_numpy().astype(np.int64)
-    features = _stored_features(predictors[0], texts, progress)
-    return {
-        predictor.task: evaluate_answers(true, Answers.of(predictor.predict_features(features, texts)))
-        for predictor in predictors
-    }
-
-
-def _stored_features(predictor: RatingPredictor, texts: list[str], progress: Progress) -> StoredFeatures:
-    """Return features of cleaned texts from the store, encoding what is not there."""
-    store = open_store(predictor)
-    missing = store.missing(texts)
-    if missing:
-        with progress.bar("encode", len(missing), "texts") as advance:
-            store.encode(predictor.encoder, missing, progress=advance)
-    return store.view(texts)
-
-
 def open_store(predictor: RatingPredictor) -> FeatureStore:
-    """Return the store of the features that a model takes."""
+    """Return the store of the features that a head takes."""
     card = predictor.card
     segmenter = Segmenter(card.segmentation) if card.features.unit == "word" else None
     return FeatureStore(card.encoder_fingerprint, settings=card.features, segmenter=segmenter)

@@ -17,6 +17,7 @@ __all__ = [
     "ColumnSettings",
     "EncoderSettings",
     "EngineSettings",
+    "ExportSettings",
     "FeatureSettings",
     "FinetuneSettings",
     "HeadSettings",
@@ -41,6 +42,8 @@ RegressionLoss = Literal["mse", "huber"]
 Measure = Literal["accuracy", "within_one", "mae", "rmse"]
 ClassWeights = Literal["none", "balanced"]
 Engine = Literal["local", "ray"]
+ExportFormat = Literal["onnx", "hub"]
+GraphPrecision = Literal["int8", "fp32"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Runtime = Literal["auto", "torch", "onnx"]
 TrainingPrecision = Literal["auto", "fp32", "bf16"]
@@ -312,6 +315,29 @@ class ServeSettings(Settings):
     max_table: int = Field(64 << 20, ge=1024, description="Bytes a table may have that is sent to be rated.")
     api_keys: Path | None = Field(None, description="File with a key a line; requests then need one of them.")
     rate_limit: int | None = Field(None, ge=1, description="Requests a minute of each key, or of each address.")
+
+
+class ExportSettings(Settings):
+    """What a model is exported to."""
+
+    format: ExportFormat = Field(
+        "onnx",
+        description="onnx: encoder and head as one graph, which rates without torch. hub: the model as it is, with all "
+        "that another machine may lack, as the Hugging Face hub keeps it.",
+    )
+    precision: GraphPrecision = Field(
+        "int8", description="Number type of the graph's matrix products: int8, or fp32, which is larger and slower."
+    )
+    tolerance: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description="Most of the sample reviews, as a share, that the graph may rate otherwise than the run.",
+    )
+    with_reviews: bool = Field(
+        False,
+        description="Take along the training reviews that the service shows as similar. They are other people's words.",
+    )
 
 
 class RunSettings(Settings):

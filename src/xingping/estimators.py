@@ -149,7 +149,7 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         if card.ngrams.enabled:
             of_train = [cleaned[row] for row in train]
             ngrams = NgramModel.fit(of_train, ratings[train], card.ngrams, Segmenter(card.segmentation))
-        self.predictor_ = RatingPredictor(card, trained.head, ngrams=ngrams, encoder=encoder).calibrate(
+        self.predictor_ = RatingPredictor.of_head(card, trained.head, ngrams=ngrams, encoder=encoder).calibrate(
             valid_features.features, [cleaned[row] for row in valid], ratings[valid], np.zeros(len(valid), np.int32)
         )
         self.n_iter_ = len(trained.epochs)

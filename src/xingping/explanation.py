@@ -7,15 +7,18 @@ words with what fell on punctuation and space: each says how much that was.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from xingping.answers import Attention, Ratings
-from xingping.attribution import Attribution, integrated_gradients, spread
+from xingping.answers import Attention, Ratings, spread
+from xingping.errors import SettingsError
 from xingping.features import StoredFeatures
 from xingping.predictor import RatingPredictor
 from xingping.segmentation import Segmenter, Word
+
+if TYPE_CHECKING:
+    from xingping.attribution import Attribution
 
 __all__ = [
     "METHODS",
@@ -116,7 +119,7 @@ def explain(
     segmenter: Segmenter | None = None,
     *,
     effects: bool = True,
-    gradients: bool = True,
+    gradients: bool | None = None,
 ) -> list[Explanation]:
     """Rate texts and say which words the head looked at, and what each word does to the rating.
 
@@ -131,15 +134,31 @@ def explain(
     effects
         Whether to rate each text once more without each of its words.
     gradients
-        Whether to integrate gradients.
+        Whether to integrate gradients; by default where the model has any.
+
+    Raises
+    ------
+    SettingsError
+        Gradients are asked for of an exported model, which has none.
     """
     segmenter = segmenter or Segmenter(predictor.card.segmentation)
-    cleaned, features = predictor.clean(texts), predictor.encode(texts)
-    ratings = predictor.predict_features(features, cleaned, attention=True)
+    if gradients and not predictor.has_features:
+        raise SettingsError(
+            "an exported model has no gradients: explain by attention and occlusion, or with the run that it was "
+            "exported from"
+        )
+    cleaned = predictor.clean(texts)
+    features = predictor.encode(texts) if predictor.has_features else None
+    if features is None:
+        ratings = predictor.predict(texts, attention=True)
+    else:
+        ratings = predictor.predict_features(features, cleaned, attention=True)
     explanations = explain_ratings(cleaned, ratings, segmenter)
     if effects:
         explanations = add_effects(predictor, explanations)
-    return add_gradients(predictor, features, explanations) if gradients else explanations
+    if features is None or gradients is False:
+        return explanations
+    return add_gradients(predictor, features, explanations)
 
 
 def add_effects(predictor: RatingPredictor, explanations: Sequence[Explanation]) -> list[Explanation]:
@@ -188,12 +207,14 @@ def add_gradients(
     explanations
         Without gradients.
     """
+    from xingping.attribution import integrated_gradients
+
     texts = [explanation.text for explanation in explanations]
     found = integrated_gradients(predictor, features, texts)
     return [_with_gradients(*pair) for pair in zip(explanations, found, strict=True)]
 
 
-def _with_gradients(explanation: Explanation, found: Attribution) -> Explanation:
+def _with_gradients(explanation: Explanation, found: "Attribution") -> Explanation:
     of_words = [float(found.at_character[word.start : word.end].sum()) for word in explanation.words]
     return replace(
         explanation,

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,7 +40,8 @@ class Parts:
         predictor, source, settings
             The model, the file, and what else decides the result.
         """
-        key = fingerprint(file_sha256(source), source.name, _model_digest(predictor), *settings)
+        model = [predictor.card.model_dump_json(), predictor.scorer.digest]
+        key = fingerprint(file_sha256(source), source.name, model, *settings)
         parts = cls(target.parent / f".{target.name}.{key}.parts")
         for other in _leftovers(target, "parts"):
             if other != parts.folder:
@@ -106,11 +106,3 @@ def folder_beside(target: Path) -> Iterator[Path]:
 
 def _leftovers(target: Path, kind: str) -> list[Path]:
     return list(target.parent.glob(f".{glob.escape(target.name)}.*.{kind}"))
-
-
-def _model_digest(predictor: RatingPredictor) -> str:
-    digest = blake2b(predictor.card.model_dump_json().encode(), digest_size=16)
-    for name, tensor in predictor.head.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -139,7 +139,7 @@ class EncodedReviews:
             ngrams=settings.ngrams,
             answers=settings.answers,
         )
-        return RatingPredictor(card, head, ngrams=ngrams).calibrate(
+        return RatingPredictor.of_head(card, head, ngrams=ngrams).calibrate(
             self.features.take(valid), self.texts(valid), self.reviews.ratings(valid), self.reviews.film[valid]
         )
 

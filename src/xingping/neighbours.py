@@ -16,7 +16,9 @@ from xingping.errors import RunDirectoryError
 from xingping.features import StoredFeatures
 from xingping.predictor import RatingPredictor
 
-__all__ = ["MOST_REVIEWS", "Neighbour", "Neighbours"]
+__all__ = ["MOST_REVIEWS", "REVIEWS", "Neighbour", "Neighbours"]
+
+REVIEWS = "neighbours.parquet"
 
 MOST_REVIEWS = 20_000
 """Reviews that are kept to compare with, drawn at random; searched through in a few milliseconds."""
@@ -70,7 +72,7 @@ class Neighbours:
         RunDirectoryError
             The file is damaged.
         """
-        places = (path / "neighbours.parquet", path / "models" / task / "neighbours.parquet")
+        places = (path / REVIEWS, path / "models" / task / REVIEWS)
         file = next((place for place in places if place.is_file()), None)
         if file is None:
             return None
@@ -84,7 +86,7 @@ class Neighbours:
 
     def find(self, predictor: RatingPredictor, texts: Sequence[str], n: int = FOUND) -> list[list[Neighbour]]:
         """Return for each raw text the n reviews with the largest cosine to it, the nearest first."""
-        vectors = _normed(predictor.vectors(predictor.encode(texts)))
+        vectors = _normed(predictor.text_vectors(texts))
         found = []
         for cosines in vectors @ self._vectors.T:
             nearest = np.argpartition(-cosines, min(n, len(cosines)) - 1)[:n]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xingping.config import HeadSettings, Task
+from xingping.links import coral_probabilities, corn_probabilities, softmax_probabilities
 from xingping.ratings import NUM_CLASSES, to_classes
 
 __all__ = ["ClassOutput", "CoralOutput", "CornOutput", "Output", "RealOutput", "make_output"]
@@ -56,9 +57,7 @@ class ClassOutput(nn.Linear):
 
     def probabilities(self, scores: NDArray[np.float32]) -> Probabilities:
         """Return the softmax, (n, 5), of logits, (n, 5)."""
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
-        normalised: Probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-        return normalised
+        return softmax_probabilities(scores)
 
     def traced_probabilities(self, scores: Tensor) -> Tensor:
         """Return the softmax, (n, 5), of logits, (n, 5)."""
@@ -117,7 +116,7 @@ class CoralOutput(nn.Module):
 
     def probabilities(self, scores: NDArray[np.float32]) -> Probabilities:
         """Return probabilities of the stars, (n, 5)."""
-        return _between(np.minimum.accumulate(_sigmoid(scores), axis=1))
+        return coral_probabilities(scores)
 
     def traced_probabilities(self, scores: Tensor) -> Tensor:
         """Return probabilities of the stars, (n, 5)."""
@@ -146,7 +145,7 @@ class CornOutput(nn.Linear):
 
     def probabilities(self, scores: NDArray[np.float32]) -> Probabilities:
         """Return probabilities of the stars, (n, 5)."""
-        return _between(_sigmoid(scores).cumprod(axis=1))
+        return corn_probabilities(scores)
 
     def traced_probabilities(self, scores: Tensor) -> Tensor:
         """Return probabilities of the stars, (n, 5)."""
@@ -167,17 +166,6 @@ def _shares(ratings: NDArray[np.int64]) -> Probabilities:
     counts = np.bincount(to_classes(ratings), minlength=NUM_CLASSES) + 1.0
     shares: Probabilities = counts / counts.sum()
     return shares
-
-
-def _sigmoid(scores: NDArray[np.float32]) -> Probabilities:
-    numbers = scores.astype(np.float64)
-    return np.exp(-np.logaddexp(0, -numbers))
-
-
-def _between(above: Probabilities) -> Probabilities:
-    """Turn P(rating > k), (n, 4) and falling with k, into P(rating = k), (n, 5)."""
-    ends = np.pad(above, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
-    return ends[:, :-1] - ends[:, 1:]
 
 
 def _traced_between(above: Tensor) -> Tensor:

@@ -1,84 +1,85 @@
-"""A trained model that rates text: a frozen encoder, a head, n-grams, and what makes one answer of them."""
+"""A trained model that rates text: what scores it, n-grams, and what makes one answer of them."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from xingping.answers import NOWHERE, Attention, Ratings
-from xingping.artifacts import atomic_folder, atomic_path, read_json, write_json
+from xingping.answers import Attention, Ratings
+from xingping.artifacts import atomic_path, write_json
+from xingping.bundles import copy_dictionary, find_bundle, load_scorer, portable_card, read_card
 from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.cleaning import clean_text
-from xingping.config import EncoderSettings, Measure, Task
-from xingping.encoders import FrozenEncoder, TokenFeatures
-from xingping.errors import EncoderError, InputError, RunDirectoryError
-from xingping.features import FeatureStore, StoredFeatures, find_or_encode
-from xingping.heads import RatingHead
+from xingping.config import Measure, Task
+from xingping.encoders import FrozenEncoder
+from xingping.errors import InputError, RunDirectoryError, SettingsError
+from xingping.features import FeatureStore, StoredFeatures
+from xingping.graph_scorer import GraphScorer
+from xingping.hub import fetch_model, send_model
+from xingping.links import star_probabilities
 from xingping.metrics import DecisionRule, decide, expected_rating, round_rating
-from xingping.model_card import MODEL_FORMAT, Calibration, ModelCard
+from xingping.model_card import Calibration, ModelCard
+from xingping.model_encoder import TUNED, load_encoder
+from xingping.model_page import METRICS, PAGE, model_page, published_metrics
 from xingping.ngrams import NgramModel
 from xingping.ratings import NUM_CLASSES
-from xingping.scoring import head_outputs, head_scores
+from xingping.scorer import FeatureScorer, Scorer
 from xingping.segmentation import Segmenter
-from xingping.word_pooling import pool_words
 
-__all__ = ["RatingPredictor"]
+if TYPE_CHECKING:
+    from xingping.heads import RatingHead
 
-BUNDLED_LAYERS = (9, 11)
-"""Layers of the bundled encoder that rated best on validation; its last one was trained for whole sentences."""
+__all__ = ["TUNED", "RatingPredictor", "load_encoder"]
 
 RULES: dict[Measure, DecisionRule] = {"accuracy": "mode", "within_one": "window", "mae": "median", "rmse": "mean"}
 """The rule that is best for each measure, given the true probabilities."""
 
-TUNED = "encoder"
-"""Folder of a fine-tuned encoder: in the run directory, where all models share it, or in a bundle of its own."""
-
 CHUNK_TEXTS = 4096
-"""Texts whose features are in memory at one time while rating."""
+"""Texts that are scored at one time while rating."""
 
 
 class RatingPredictor:
-    """Rates texts with a trained head on an encoder, and n-grams beside it.
+    """Rates texts with what scores them and n-grams beside it.
 
     Parameters
     ----------
     card
         What was trained, and on what.
-    head
-        The trained head.
+    scorer
+        A trained head on its encoder (`xingping.head_scorer`), or a graph of both (`xingping.graph_scorer`).
     ngrams
         The n-gram model, where the card has one.
-    encoder
-        Loaded when first needed if None.
     bundle
         Where it was loaded from.
     """
 
     def __init__(
-        self,
-        card: ModelCard,
-        head: RatingHead,
-        *,
-        ngrams: NgramModel | None = None,
-        encoder: FrozenEncoder | None = None,
-        bundle: Path | None = None,
+        self, card: ModelCard, scorer: Scorer, *, ngrams: NgramModel | None = None, bundle: Path | None = None
     ) -> None:
         self.card = card
         self.bundle = bundle
-        self.head = head.eval()
+        self.scorer = scorer
         self.ngrams = ngrams
-        self._encoder = encoder
-        self._segmenter: Segmenter | None = None
-        self._store: FeatureStore | None = None
 
     @classmethod
-    def load(cls, path: str | Path, *, task: Task | None = None) -> "RatingPredictor":
-        """Load a model bundle, or the model of a run directory.
+    def of_head(
+        cls,
+        card: ModelCard,
+        head: "RatingHead",
+        *,
+        ngrams: NgramModel | None = None,
+        encoder: FrozenEncoder | None = None,
+    ) -> Self:
+        """Make the predictor of a trained head; its encoder is loaded when first needed if None."""
+        from xingping.head_scorer import HeadScorer
+
+        return cls(card, HeadScorer(card, head, encoder=encoder), ngrams=ngrams)
+
+    @classmethod
+    def load(cls, path: str | Path, *, task: Task | None = None) -> Self:
+        """Load a model bundle, an exported model, or the model of a run directory.
 
         Parameters
         ----------
@@ -91,50 +92,152 @@ class RatingPredictor:
         ------
         RunDirectoryError
             There is no such model, or another version wrote it.
+        SettingsError
+            It cannot run here: it needs torch, which is not installed, or another processor.
         """
-        folder = _bundle(Path(path), task).resolve()
-        values = read_json(folder / "model.json")
-        found = values.get("format") if isinstance(values, dict) else None
-        if found != MODEL_FORMAT:
-            raise RunDirectoryError(
-                f"{folder / 'model.json'} is of format {found}, this xingping reads format {MODEL_FORMAT}; train again"
-            )
-        card = ModelCard.parse(values)
-        head = RatingHead(card.dim, card.head, (card.task,), len(card.encoder.layers or (-1,)))
-        weights = folder / "head.safetensors"
-        try:
-            head.load_state_dict(load_file(weights))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunDirectoryError(f"cannot load {weights}: {reason}; train the model again") from error
-        if not card.ngrams.enabled:
-            return cls(card, head, bundle=folder)
-        ngrams = NgramModel.load(folder / "ngrams.safetensors", card.ngrams, Segmenter(card.segmentation))
-        return cls(card, head, ngrams=ngrams, bundle=folder)
+        folder = find_bundle(Path(path), task).resolve()
+        card = read_card(folder)
+        if task is not None and card.task != task:
+            raise RunDirectoryError(f"{folder} holds a model for {card.task}; give the run that holds one for {task}")
+        scorer = load_scorer(card, folder)
+        ngrams = None
+        if card.ngrams.enabled:
+            ngrams = NgramModel.load(folder / "ngrams.safetensors", card.ngrams, Segmenter(card.segmentation))
+        return cls(card, scorer, ngrams=ngrams, bundle=folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        task: Task | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a model from a folder, as `load` does, or from the Hugging Face hub.
+
+        Parameters
+        ----------
+        name
+            A folder, or a repository such as `name/model`.
+        task
+            As `load` takes it.
+        revision, token, cache_dir, local_files_only
+            As `huggingface_hub.snapshot_download` takes them.
+
+        Raises
+        ------
+        RunDirectoryError
+            The model cannot be had, or as `load`.
+        """
+        folder = fetch_model(
+            str(name), revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
+        )
+        return cls.load(folder, task=task)
 
     def save(self, folder: Path) -> None:
-        """Write the bundle: `head.safetensors`, `ngrams.safetensors` and `model.json`.
+        """Write the bundle: what scores, `ngrams.safetensors` and `model.json`.
 
         Written to another place than it was loaded from, a bundle takes a fine-tuned encoder along.
         """
-        tuned = self.tuned_folder
-        if tuned is not None and self.bundle != folder.resolve():
-            with atomic_folder(folder / TUNED) as temporary:
-                shutil.copytree(tuned, temporary, dirs_exist_ok=True)
-        with atomic_path(folder / "head.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in self.head.state_dict().items()}, temporary)
+        self.scorer.save(folder)
+        self._save_rest(folder, self.card)
+
+    def save_pretrained(self, folder: str | Path, *, name: str = "") -> None:
+        """Write the bundle with all that another machine may lack, and a page that describes it.
+
+        Beside what `save` writes: an encoder of a local folder, the user dictionary, `README.md`, and as `metrics.json`
+        the figures that are on it. Nothing of the reviews goes along: no text, no film, no author.
+
+        Parameters
+        ----------
+        folder
+            Made where there is none; what else lies in it stays.
+        name
+            What the page says that it is loaded by; by default the folder's name.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        target = Path(folder)
+        card, metrics = portable_card(self.card), published_metrics(self.bundle, self.task)
+        note = self.scorer.note if isinstance(self.scorer, GraphScorer) else None
+        self.scorer.save(target, portable=True)
+        copy_dictionary(self.card, target)
+        if metrics is not None:
+            write_json(target / METRICS, metrics)
+        with atomic_path(target / PAGE) as temporary:
+            temporary.write_text(model_page(card, metrics, note, name or target.name), encoding="utf-8")
+        self._save_rest(target, card)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Add a model of xingping",
+    ) -> str:
+        """Send the model to the Hugging Face hub, as `save_pretrained` writes it.
+
+        Parameters
+        ----------
+        repo_id
+            Such as `name/model`; made where there is none.
+        private, token, branch, create_pr, commit_message
+            As `huggingface_hub.HfApi` takes them.
+
+        Returns
+        -------
+        str
+            Address of the commit.
+
+        Raises
+        ------
+        OutputError
+            The hub does not take it.
+        """
+        return send_model(
+            lambda folder, name: self.save_pretrained(folder, name=name),
+            repo_id,
+            private=private,
+            token=token,
+            branch=branch,
+            create_pr=create_pr,
+            commit_message=commit_message,
+        )
+
+    def _save_rest(self, folder: Path, card: ModelCard) -> None:
         if self.ngrams is not None:
             self.ngrams.save(folder / "ngrams.safetensors")
-        write_json(folder / "model.json", self.card.model_dump(mode="json"))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return all but the encoder, which another process loads again."""
-        return self.__dict__ | {"_encoder": None}
+        write_json(folder / "model.json", card.model_dump(mode="json"))
 
     @property
     def task(self) -> Task:
         """What the model predicts."""
         return self.card.task
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the model is a head on features, which gradients and training need, and not a graph of both."""
+        return self.scorer.on_features is not None
+
+    @property
+    def head(self) -> "RatingHead":
+        """The trained head.
+
+        Raises
+        ------
+        SettingsError
+            The model is an exported graph.
+        """
+        return self._on_features().head
 
     @property
     def encoder(self) -> FrozenEncoder:
@@ -144,17 +247,19 @@ class RatingPredictor:
         ------
         EncoderError
             The encoder cannot be loaded, or is not the one that the head was trained on.
+        SettingsError
+            The model is an exported graph.
         """
-        if self._encoder is None:
-            self._encoder = load_encoder(self.card.encoder, self.tuned_folder)
-            if self._encoder.fingerprint != self.card.encoder_fingerprint:
-                name = self.card.encoder.name
-                self._encoder = None
-                raise EncoderError(
-                    f"the encoder {name} is not the one this model was trained on (other weights, tokenizer or "
-                    "precision); restore it, or train again"
-                )
-        return self._encoder
+        return self._on_features().encoder
+
+    def _on_features(self) -> FeatureScorer:
+        scorer = self.scorer.on_features
+        if scorer is None:
+            raise SettingsError(
+                f"the model in {self.bundle} is an exported graph, which gives ratings and attention but neither "
+                "features nor gradients; use the run that it was exported from"
+            )
+        return scorer
 
     @property
     def film_means(self) -> FilmMeans:
@@ -168,25 +273,6 @@ class RatingPredictor:
         if self.card.calibration is None:
             raise RunDirectoryError("this model has seen no validation split, which says how far means can be trusted")
         return self.card.calibration.films
-
-    @property
-    def tuned_folder(self) -> Path | None:
-        """Folder of the fine-tuned encoder; None where the encoder is frozen.
-
-        Raises
-        ------
-        EncoderError
-            It is not there.
-        """
-        if not self.card.finetuning.enabled or self.bundle is None:
-            return None
-        for folder in (self.bundle / TUNED, self.bundle.parent.parent / TUNED):
-            if (folder / "config.json").is_file():
-                return folder
-        raise EncoderError(
-            f"the model in {self.bundle} has a fine-tuned encoder, which is not with it; copy the folder {TUNED} of "
-            f"its run directory to {self.bundle / TUNED}"
-        )
 
     def clean(self, texts: Sequence[str]) -> list[str]:
         """Clean texts as the training texts were.
@@ -224,45 +310,24 @@ class RatingPredictor:
         parts = []
         for start in range(0, max(1, len(distinct)), CHUNK_TEXTS):
             chunk = distinct[start : start + CHUNK_TEXTS]
-            features = StoredFeatures.of(self._encode(chunk, progress))
-            parts.append(self.predict_features(features, chunk, attention=attention))
+            found = self.scorer.score(chunk, attention=attention, progress=progress)
+            parts.append(self._ratings(self._parts(found.scores, chunk), found.attention))
         place = {text: index for index, text in enumerate(distinct)}
         return Ratings.join(parts).take([place[text] for text in cleaned])
 
     def look_up(self, store: FeatureStore) -> None:
-        """Take features from a store from now on, where it has them.
-
-        One that keeps 8 bits is left alone: its vectors are not quite those of the encoder, and a rating must not
-        depend on whether a text happens to be stored.
-        """
-        if store.layout.dtype == "fp16":
-            self._store = store
+        """Take features from a store from now on, where it has them; `FeatureScorer.look_up` says from which."""
+        self._on_features().look_up(store)
 
     def encode(self, texts: Sequence[str]) -> StoredFeatures:
-        """Return the features of raw texts, as `predict_features` and `vectors` take them."""
-        cleaned = self.clean(texts)
-        place = {text: index for index, text in enumerate(dict.fromkeys(cleaned))}
-        features = StoredFeatures.of(self._encode(list(place), None))
-        return features if len(place) == len(cleaned) else features.take([place[text] for text in cleaned])
+        """Return the features of raw texts, as `predict_features` and `vectors` take them.
 
-    def _encode(self, texts: list[str], progress: Callable[[int], None] | None) -> TokenFeatures:
-        """Return features of distinct cleaned texts in the unit that the head was trained on, stored or new."""
-        if self._store is None:
-            return self._compute(texts, progress)
-        report = progress or (lambda _count: None)
-
-        def compute(missing: list[str]) -> TokenFeatures:
-            report(len(texts) - len(missing))
-            return self._compute(missing, progress)
-
-        return find_or_encode(self._store, texts, compute)
-
-    def _compute(self, texts: list[str], progress: Callable[[int], None] | None) -> TokenFeatures:
-        features = self.encoder.encode(texts, progress=progress)
-        if self.card.features.unit == "token":
-            return features
-        self._segmenter = self._segmenter or Segmenter(self.card.segmentation)
-        return pool_words(features, texts, self._segmenter)
+        Raises
+        ------
+        SettingsError
+            The model is an exported graph.
+        """
+        return self._on_features().encode(self.clean(texts))
 
     def predict_features(self, features: StoredFeatures, texts: Sequence[str], *, attention: bool = False) -> Ratings:
         """Rate texts whose features are stored.
@@ -276,15 +341,8 @@ class RatingPredictor:
         attention
             Whether to say where the head looked.
         """
-        scores = np.zeros((len(features), self.head.n_scores), dtype=np.float32)
-        looked: list[Attention] | None = [NOWHERE] * len(features) if attention and self.head.attends else None
-        for indices, output in head_outputs(self.head, features):
-            scores[indices] = output.answer.numpy()
-            if looked is not None and output.attention is not None:
-                for index, weights in zip(indices.tolist(), output.attention.numpy(), strict=True):
-                    spans = features.spans(index)
-                    looked[index] = Attention(weights[:, : len(spans)], spans)
-        return self._ratings(self._parts(scores, texts), None if looked is None else tuple(looked))
+        found = self._on_features().score_features(features, attention=attention)
+        return self._ratings(self._parts(found.scores, texts), found.attention)
 
     def calibrate(
         self, features: StoredFeatures, texts: Sequence[str], ratings: NDArray[np.int64], film: NDArray[np.int32]
@@ -298,7 +356,7 @@ class RatingPredictor:
         ratings, film
             Their stars, (n,) 1..5, and the numbers of their films.
         """
-        parts = self._parts(head_scores(self.head, features), texts)
+        parts = self._parts(self._on_features().score_features(features).scores, texts)
         blend = LinearBlend.fit(parts, ratings) if self.task == "regression" else Blend.fit(parts, ratings)
         answers, sets = blend(parts), None
         if self.task != "regression":
@@ -306,11 +364,11 @@ class RatingPredictor:
             answers = expected_rating(answers)
         calibration = Calibration(blend=blend, sets=sets, films=FilmMeans.fit(answers, ratings, film))
         card = self.card.model_copy(update={"calibration": calibration})
-        return RatingPredictor(card, self.head, ngrams=self.ngrams, encoder=self._encoder, bundle=self.bundle)
+        return RatingPredictor(card, self.scorer, ngrams=self.ngrams, bundle=self.bundle)
 
     def _parts(self, scores: NDArray[np.float32], texts: Sequence[str]) -> list[NDArray[np.float64]]:
         """Return what each part says: probabilities, (n, 5), or for regression ratings, (n,)."""
-        probabilities = self.head.output(self.task).probabilities(scores)
+        probabilities = star_probabilities(self.task, self.card.head, scores)
         parts = [scores[:, 0].astype(np.float64) if probabilities is None else probabilities]
         if self.ngrams is not None:
             of_ngrams = self.ngrams.predict_proba(texts)
@@ -328,33 +386,9 @@ class RatingPredictor:
         return Ratings(rating, expected_rating(answers), answers, sets, looked)
 
     def vectors(self, features: StoredFeatures) -> NDArray[np.float32]:
-        """Return the head's hidden vector of each text, (texts, head.vector_dim)."""
-        vectors = np.zeros((len(features), self.head.vector_dim), dtype=np.float32)
-        for indices, output in head_outputs(self.head, features):
-            vectors[indices] = output.vector.numpy()
-        return vectors
+        """Return the head's hidden vector of each text whose features are stored, (texts, head.vector_dim)."""
+        return self._on_features().feature_vectors(features)
 
-
-def load_encoder(settings: EncoderSettings, folder: Path | None = None) -> FrozenEncoder:
-    """Load the encoder that settings name, or that lies in a folder, with its best layers where they name none."""
-    layers = settings.layers or (BUNDLED_LAYERS if settings.name == "bundled" else (-1,))
-    return FrozenEncoder.load(
-        settings.name if folder is None else str(folder),
-        precision=settings.precision,
-        runtime=settings.runtime,
-        layers=layers,
-        max_length=settings.max_length,
-        device="cpu" if settings.runtime == "onnx" else None,  # a head of a CPU's features is served on one
-    )
-
-
-def _bundle(path: Path, task: Task | None) -> Path:
-    if (path / "model.json").is_file():
-        return path
-    models = path / "models"
-    tasks = [task] if task else get_args(Task)
-    for name in tasks:
-        if (models / name / "model.json").is_file():
-            return models / name
-    wanted = f"{task} model" if task else "model"
-    raise RunDirectoryError(f"{path} holds no {wanted}; train one with: xingping run DATA --out {path}")
+    def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the head's hidden vector of each raw text, (texts, vector_dim)."""
+        return self.scorer.vectors(self.clean(texts))

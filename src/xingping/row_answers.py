@@ -95,18 +95,25 @@ class RowAnswers:
         words: list[Words] = []
         for start in range(0, max(1, len(distinct)), EXPLAINED_TEXTS):
             chunk = distinct[start : start + EXPLAINED_TEXTS]
-            features = self.predictor.encode(chunk)
-            parts.append(self.predictor.predict_features(features, chunk, attention=method == "attention"))
-            found = explain_ratings(chunk, parts[-1], segmenter)
-            if method == "occlusion":
-                found = add_effects(self.predictor, found)
-            elif method == "gradients":
-                found = add_gradients(self.predictor, features, found)
+            ratings, found = self._explained_chunk(chunk, method, segmenter)
+            parts.append(ratings)
             words += [_words(explanation, WORD_VALUES[method]) for explanation in found]
             if progress:
                 progress(len(chunk))
         indices = [place[text] for text in cleaned]
         return Ratings.join(parts).take(indices), [words[index] for index in indices]
+
+    def _explained_chunk(
+        self, texts: list[str], method: Method, segmenter: Segmenter
+    ) -> tuple[Ratings, list[Explanation]]:
+        """Rate distinct cleaned texts and explain them; gradients rest on the features that the ratings come from."""
+        if method == "gradients":
+            features = self.predictor.encode(texts)
+            ratings = self.predictor.predict_features(features, texts)
+            return ratings, add_gradients(self.predictor, features, explain_ratings(texts, ratings, segmenter))
+        ratings = self.predictor.predict(texts, attention=method == "attention")
+        found = explain_ratings(texts, ratings, segmenter)
+        return ratings, add_effects(self.predictor, found) if method == "occlusion" else found
 
 
 def rating_columns(ratings: Ratings) -> dict[str, pa.Array]:

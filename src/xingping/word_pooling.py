@@ -1,6 +1,7 @@
 """Token vectors averaged over words: fewer vectors a text, and a span that a reader understands."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from xingping.encoders import TokenFeatures
 from xingping.segmentation import Segmenter
 
-__all__ = ["pool_words"]
+__all__ = ["Overlaps", "find_overlaps", "pool_words"]
 
 TEXTS_AT_A_TIME = 256
 """Texts whose vectors are copied in 32 bits at a time."""
@@ -55,14 +56,41 @@ def pool_words(features: TokenFeatures, texts: Sequence[str], segmenter: Segment
     )
 
 
-def _pool(
-    values: NDArray[np.float16],
-    spans: NDArray[np.int32],
-    counts: NDArray[np.int64],
-    texts: Sequence[str],
-    segmenter: Segmenter,
-) -> tuple[NDArray[np.float16], NDArray[np.int32], NDArray[np.int64]]:
-    """Return the vectors of the pieces of some texts, their spans, and the number of each text's pieces."""
+class Overlaps(NamedTuple):
+    """Which tokens belong to which pieces of some texts, text after text.
+
+    Attributes
+    ----------
+    token, piece
+        (pairs,) numbers of a token and of a piece that overlap; the tokens ascend, and so do the pieces of a text.
+    spans
+        (pieces, 2) half-open character spans of the pieces that have tokens.
+    counts
+        (texts,) pieces of each text.
+    """
+
+    token: NDArray[np.int64]
+    piece: NDArray[np.int64]
+    spans: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+
+def find_overlaps(
+    spans: NDArray[np.int32], counts: NDArray[np.int64], texts: Sequence[str], segmenter: Segmenter
+) -> Overlaps:
+    """Cut texts and find the tokens of each piece, as `pool_words` says.
+
+    Parameters
+    ----------
+    spans
+        (tokens, 2) half-open character spans, text after text.
+    counts
+        (texts,) tokens of each text.
+    texts
+        As they were tokenized.
+    segmenter
+        Cuts them.
+    """
     cut = [segmenter.pieces(text) for text in texts]
     cut = [pieces if len(pieces) else np.zeros((1, 2), np.int32) for pieces in cut]  # a token may have no characters
     bases = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]  # the texts side by side, a gap between them
@@ -81,11 +109,25 @@ def _pool(
     repeats = last - first + 1
     token = np.repeat(np.arange(len(spans)), repeats)
     piece = np.repeat(first, repeats) + np.arange(len(token)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    order = np.argsort(piece, kind="stable")
-    found, starts, sizes = np.unique(piece[order], return_index=True, return_counts=True)
-    if not len(found):
-        return values[:0], spans[:0], np.zeros(len(texts), np.int64)
-    sums = np.add.reduceat(values[token[order]].astype(np.float32), starts, axis=0)  # (pieces, dim)
-    means = (sums / sizes[:, None]).astype(np.float16)
+    found, places = np.unique(piece, return_inverse=True)
     text_of_piece = np.repeat(np.arange(len(texts)), n_pieces)
-    return means, pieces[found], np.bincount(text_of_piece[found], minlength=len(texts))
+    return Overlaps(token, places, pieces[found], np.bincount(text_of_piece[found], minlength=len(texts)))
+
+
+def _pool(
+    values: NDArray[np.float16],
+    spans: NDArray[np.int32],
+    counts: NDArray[np.int64],
+    texts: Sequence[str],
+    segmenter: Segmenter,
+) -> tuple[NDArray[np.float16], NDArray[np.int32], NDArray[np.int64]]:
+    """Return the vectors of the pieces of some texts, their spans, and the number of each text's pieces."""
+    overlaps = find_overlaps(spans, counts, texts, segmenter)
+    if not len(overlaps.spans):
+        return values[:0], overlaps.spans, overlaps.counts
+    order = np.argsort(overlaps.piece, kind="stable")
+    sizes = np.bincount(overlaps.piece)
+    starts = np.cumsum(sizes) - sizes
+    sums = np.add.reduceat(values[overlaps.token[order]].astype(np.float32), starts, axis=0)  # (pieces, dim)
+    means = (sums / sizes[:, None]).astype(np.float16)
+    return means, overlaps.spans, overlaps.counts

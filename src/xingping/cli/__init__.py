@@ -19,6 +19,7 @@ from xingping.cli import (
     encode,
     evaluate,
     explain,
+    export,
     learning_curve,
     predict,
     prepare,
@@ -60,7 +61,7 @@ def _main(
 
 COMMANDS = (
     run, prepare, encode, train, tune, evaluate, report, compare, crossvalidate, learning_curve, predict, explain,
-    serve, doctor,
+    export, serve, doctor,
 )  # fmt: skip
 
 for _module in COMMANDS:
@@ -85,6 +86,10 @@ def run_command(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2)
     except XingpingError as error:
         return _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers"):
+            raise
+        return _fail(f"this needs {error.name}, which is not installed here; exported models rate without it", 2)
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except BrokenPipeError:

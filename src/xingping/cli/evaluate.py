@@ -30,7 +30,7 @@ def command(values: Values, run: Run, data: Data = None, json: Json = None, quie
         if not quiet:
             show_results(metrics)
         return
-    from xingping.batch import evaluate_file
+    from xingping.unseen import evaluate_file
 
     RunDirectory.open(run, needs="train")
     columns = ColumnSettings.parse(values.get("columns", {}))

@@ -1,5 +1,6 @@
 """`xingping explain`: the words that a rating rests on, in the terminal."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -54,6 +55,9 @@ def command(
         raise typer.BadParameter(f"--method {method}: choose from {', '.join(METHODS)}, {ALL}")
     shown = METHODS if method == ALL else (method,)
     predictor = RatingPredictor.load(run, task=parse_task(task))
+    if method == ALL and not predictor.has_features:
+        shown = tuple(one for one in METHODS if one != "gradients")
+        print("xingping: an exported model has no gradients; the run that it was exported from does", file=sys.stderr)
     explanations = explain(predictor, texts, effects="occlusion" in shown, gradients="gradients" in shown)
     if as_json:
         for explanation in explanations:

@@ -179,7 +179,7 @@ def with_group(name: str, settings: type[Settings]) -> Callable[[Callable[..., N
 
 def _group_parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     help_text = field.description or ""
-    if field.default not in (None, "local"):
+    if field.default not in (None, "local") and field.default is not False:
         help_text += f" [default: {field.default}]"
     return inspect.Parameter(
         name,

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from huggingface_hub.utils.tqdm import (
 from xingping.encoders.bundled import bundled_folder
 from xingping.errors import EncoderError
 
-__all__ = ["BUNDLED", "find_folder", "weight_files"]
+__all__ = ["BUNDLED", "copy_encoder", "find_folder", "is_local", "weight_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,17 @@ def weight_files(folder: Path) -> list[Path]:
             "where you trust it: AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER) writes model.safetensors"
         )
     raise EncoderError(f"{folder} has no {WEIGHTS}; {LOCAL_FOLDER} that holds the weights as safetensors")
+
+
+def is_local(name: str) -> bool:
+    """Say whether a name means a folder of this machine, which others do not have."""
+    return name != BUNDLED and Path(name).expanduser().is_dir()
+
+
+def copy_encoder(folder: Path, target: Path) -> None:
+    """Copy the files of an encoder, and nothing else that lies beside them, into an existing folder."""
+    for file in sorted({file for pattern in HUB_FILES for file in folder.glob(pattern)}):
+        shutil.copyfile(file, target / file.name)
 
 
 def _check_files(folder: Path, name: str) -> None:

@@ -193,6 +193,11 @@ class FrozenEncoder:
                 waiting = [thread.submit(self._tokenize, chunk) for chunk in _first(remaining)]
                 yield features_of(self._runtime, tokens, progress)
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts texts into tokens, with its truncation set."""
+        return self._tokenizer
+
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return how many vectors each text would get, shape (texts,); special tokens are left out."""
         return count_content(self._tokenizer, texts)

@@ -11,7 +11,7 @@ from xingping.encoders.runtime import Runtime
 from xingping.encoders.token_features import TokenFeatures
 from xingping.encoders.tokenization import TokenizedTexts
 
-__all__ = ["features_of"]
+__all__ = ["features_of", "run_batches"]
 
 
 def features_of(runtime: Runtime, tokens: TokenizedTexts, progress: Callable[[int], None] | None) -> TokenFeatures:
@@ -50,25 +50,39 @@ def features_of(runtime: Runtime, tokens: TokenizedTexts, progress: Callable[[in
     group = padded_batches if runtime.pads else equal_batches
     batches = [filled[chosen] for chosen in group(tokens.lengths[filled], runtime.budget)]
     batches.sort(key=lambda batch: -int(tokens.lengths[batch].sum()))  # so that the workers end together
-    report = progress if progress is not None else _ignore
-    report(len(cls) - len(filled))
-    if runtime.workers == 1 or len(batches) <= 1:
-        for batch in batches:
-            report(encode(batch))
-    else:
-        _run_all(encode, batches, runtime.workers, report)
+    if progress is not None:
+        progress(len(cls) - len(filled))
+    run_batches(encode, batches, runtime.workers, progress)
     return TokenFeatures(values, offsets, tokens.spans[content], cls, tokens.n_truncated)
 
 
-def _run_all(
-    encode: Callable[[NDArray[np.int64]], int],
+def run_batches(
+    work: Callable[[NDArray[np.int64]], int],
     batches: list[NDArray[np.int64]],
     workers: int,
-    report: Callable[[int], None],
+    progress: Callable[[int], None] | None,
 ) -> None:
+    """Do some work on batches, several at a time.
+
+    Parameters
+    ----------
+    work
+        Takes the texts of a batch and returns how many they were; any thread calls it.
+    batches
+        Begun in this order.
+    workers
+        Threads.
+    progress
+        Called, in this thread, with what each batch returned.
+    """
+    report = progress if progress is not None else _ignore
+    if workers == 1 or len(batches) <= 1:
+        for batch in batches:
+            report(work(batch))
+        return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="encode")
     try:
-        for count in pool.map(encode, batches):
+        for count in pool.map(work, batches):
             report(count)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, batches not yet begun are not begun

@@ -8,17 +8,17 @@ addition and a LayerNormalization.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from xingping.encoders.onnx_nodes import Nodes
 from xingping.encoders.post_norm import Layer, Linear, Norm, PostNormEncoder
 from xingping.encoders.quantization import SHARES, QuantizedWeights, large_units, migration
 
-__all__ = ["IDS", "STATES", "input_names", "write_graph"]
+__all__ = ["IDS", "MICROSOFT", "STATES", "input_names", "write_graph"]
 
 IDS, STATES = "ids", "states"
 OPSET, IR_VERSION = 20, 9
@@ -59,7 +59,7 @@ def write_graph(
         Whether the graph also gives the largest magnitude of each input of the matrix products, shape
         (inputs,), under the names of `input_names`.
     """
-    graph = _FloatGraph(encoder) if largest is None else _IntegerGraph(encoder, largest=largest)
+    graph = _FloatGraph(encoder=encoder) if largest is None else _IntegerGraph(encoder=encoder, largest=largest)
     states = {0: graph.embeddings()}
     for number, layer in enumerate(encoder.layers):
         states[number + 1] = graph.layer(input_names(number), layer, states[number])
@@ -84,22 +84,10 @@ def write_graph(
 
 
 @dataclass(eq=False)
-class _FloatGraph:
-    """Nodes and constants as they are added; a tensor is known by its name. Its products are of fp32."""
+class _FloatGraph(Nodes):
+    """A graph with products of fp32."""
 
-    encoder: PostNormEncoder
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[onnx.TensorProto] = field(default_factory=list)
-
-    def add(self, operator: str, inputs: Sequence[str], *, name: str = "", domain: str = "", **options: Any) -> str:  # noqa: ANN401 - numbers and their lists
-        output = name or f"{operator}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **options))
-        return output
-
-    def constant(self, value: NDArray[Any] | np.generic) -> str:
-        name = f"constant{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
+    encoder: PostNormEncoder = field(kw_only=True)
 
     def embeddings(self) -> str:
         encoder = self.encoder

@@ -11,7 +11,7 @@ from xingping.encoders.hardware import core_count
 from xingping.encoders.runtime import PrecisionName, RuntimeName
 from xingping.errors import EncoderError
 
-__all__ = ["OnnxRuntime", "open_session"]
+__all__ = ["BUDGET", "OnnxRuntime", "open_session"]
 
 BUDGET = 384
 """Tokens of a batch: its activations stay in a core's own caches, and the products are at full speed from 150."""

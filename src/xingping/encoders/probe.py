@@ -17,7 +17,7 @@ from xingping.encoders.inference import features_of
 from xingping.encoders.runtime import Runtime
 from xingping.encoders.tokenization import TokenizedTexts, tokenize
 
-__all__ = ["LEAST_COSINE", "Probe", "mean_cosine"]
+__all__ = ["LEAST_COSINE", "Probe", "mean_cosine", "sample_texts"]
 
 LEAST_COSINE = 0.999
 """Least mean cosine per token to fp32 for a runtime to be chosen on its own."""
@@ -46,12 +46,12 @@ class Probe:
     @cached_property
     def key(self) -> str:
         """Digest of the texts and the tokenizer."""
-        return fingerprint(_texts(), self.tokenizer.to_str(), SCALE_TOKENS, TRIED_TOKENS, TRIED_EVERY)
+        return fingerprint(sample_texts(), self.tokenizer.to_str(), SCALE_TOKENS, TRIED_TOKENS, TRIED_EVERY)
 
     @cached_property
     def for_scales(self) -> list[NDArray[np.int64]]:
         """Batches of ids of equal length that the scales of int8 are taken from."""
-        texts = [text for number, text in enumerate(_texts()) if number % TRIED_EVERY]
+        texts = [text for number, text in enumerate(sample_texts()) if number % TRIED_EVERY]
         tokens = _some(self.tokenizer, texts, SCALE_TOKENS)
         return [
             gather_ids(tokens.ids, tokens.offsets, batch)[0] for batch in equal_batches(tokens.lengths, SCALE_BUDGET)
@@ -60,7 +60,7 @@ class Probe:
     @cached_property
     def tried(self) -> TokenizedTexts:
         """Other texts, to try runtimes out on."""
-        return _some(self.tokenizer, _texts()[::TRIED_EVERY], TRIED_TOKENS)
+        return _some(self.tokenizer, sample_texts()[::TRIED_EVERY], TRIED_TOKENS)
 
     def run(self, runtime: Runtime) -> tuple[NDArray[np.float16], float]:
         """Return the vectors of the texts to try out, shape (tokens, dim), and the seconds they took, warmed up."""
@@ -81,7 +81,8 @@ def mean_cosine(states: NDArray[np.floating], reference: NDArray[np.floating]) -
     return float(same.mean())
 
 
-def _texts() -> list[str]:
+def sample_texts() -> list[str]:
+    """Return the distinct texts of the bundled sample of reviews."""
     content = (files("xingping") / "data" / SAMPLE).read_text(encoding="utf-8")
     return list(dict.fromkeys(row[COLUMN].strip() for row in csv.DictReader(io.StringIO(content))))
 
