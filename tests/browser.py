@@ -121,6 +121,21 @@ SEE_ALL = """async () => {
 }"""
 
 
+def wrong_with(page, width, also=()):
+    """Return what is wrong with a page, by the name of what found it; nothing of a page that is whole.
+
+    `also` as `serious_violations` takes it.
+    """
+    found = {
+        "empty figures": empty_figures(page),
+        "cut off": cut_off(page),
+        "sideways": sideways(page, width),
+        "violations": serious_violations(page, also),
+        "undrawn": undrawn(page)["lacking"],
+    }
+    return {name: some for name, some in found.items() if some}
+
+
 def sideways(page, width):
     """Return what makes the page wider than the window, or sticks out of it or is scrolled sideways within it."""
     return page.evaluate(SIDEWAYS, width)

@@ -8,18 +8,7 @@ pytest.importorskip("playwright", reason="playwright is absent: pip install 'xin
 
 from playwright.sync_api import expect
 
-from browser import (
-    DESKTOP,
-    FAULTLESS,
-    PHONE,
-    cut_off,
-    empty_figures,
-    hover_shows_text,
-    serious_violations,
-    sideways,
-    undrawn,
-    visiting,
-)
+from browser import DESKTOP, FAULTLESS, PHONE, hover_shows_text, visiting, wrong_with
 from comparison_fixture import make_run
 from xingping.comparing import compare_runs
 from xingping.language import speaking
@@ -60,12 +49,8 @@ def test_the_page_is_whole(opened):
     visit, width = opened
     visit.page.wait_for_load_state("networkidle")
     assert visit.page.locator("figure").count() == 4
-    assert empty_figures(visit.page) == []
-    assert cut_off(visit.page) == []
-    assert sideways(visit.page, width) == []
-    assert serious_violations(visit.page, ["heading-order"]) == {}
+    assert wrong_with(visit.page, width, ["heading-order"]) == {}
     assert visit.page.locator(".harm").count() == 0
-    assert undrawn(visit.page)["lacking"] == ""
 
 
 def test_charts_tell_the_difference_under_the_mouse(opened):

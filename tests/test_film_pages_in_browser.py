@@ -8,18 +8,7 @@ pytest.importorskip("playwright", reason="playwright is absent: pip install 'xin
 
 from playwright.sync_api import expect
 
-from browser import (
-    DESKTOP,
-    FAULTLESS,
-    PHONE,
-    cut_off,
-    empty_figures,
-    hover_shows_text,
-    serious_violations,
-    sideways,
-    undrawn,
-    visiting,
-)
+from browser import DESKTOP, FAULTLESS, PHONE, hover_shows_text, visiting, wrong_with
 from report_fixture import BIG_FILM, NASTY_FILM, UNTESTED_FILM, make_run
 from xingping.report import write_report
 
@@ -45,11 +34,7 @@ def open_page(chromium, folder):
 def test_every_page_is_whole(open_page, name, width, scheme):
     with open_page(name, width=width, scheme=scheme) as visit:
         visit.page.wait_for_load_state("networkidle")
-        assert empty_figures(visit.page) == []
-        assert cut_off(visit.page) == []
-        assert sideways(visit.page, width) == []
-        assert serious_violations(visit.page, ["heading-order", "page-has-heading-one"]) == {}
-        assert undrawn(visit.page)["lacking"] == ""
+        assert wrong_with(visit.page, width, ["heading-order", "page-has-heading-one"]) == {}
         assert visit.faults() == FAULTLESS
 
 
