@@ -92,6 +92,7 @@ class NgramModel:
         self.settings = settings
         self._segmenter = segmenter
         self._columns, self._idf, self._weights = columns, idf, weights
+        self._closed = np.append(columns, -1)  # what is looked for behind the last column is not found
 
     @classmethod
     def fit(
@@ -124,7 +125,7 @@ class NgramModel:
         return np.concatenate([np.zeros((0, NUM_CLASSES)), *chunks])
 
     def _predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        rows = _tfidf(_count(texts, self.settings, self._segmenter)[:, self._columns], self._idf)
+        rows = _tfidf(self._count(texts), self._idf)
         scores = (rows @ self._weights[:-1] + self._weights[-1]).astype(np.float64)
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities: Probabilities = shifted / shifted.sum(axis=1, keepdims=True)
@@ -138,14 +139,14 @@ class NgramModel:
 
     def shares(self, texts: Sequence[str]) -> NgramShares:
         """Return which n-grams make the scores; with `bias` they add up to them."""
-        counts = _count(texts, self.settings, self._segmenter)[:, self._columns]
+        counts = self._count(texts)
         each = _tfidf(counts, self._idf)
         each.data /= counts.data
         found = [(number, *ngram) for number, ngrams in enumerate(self._ngrams(texts)) for ngram in ngrams]
         text = np.array([number for number, *_ in found], dtype=np.int64)
         columns = _hashed([(kind, ngram) for _, kind, (ngram, _) in found])
         place = np.searchsorted(self._columns, columns)
-        known = np.append(self._columns, -1)[place] == columns
+        known = self._closed[place] == columns
         covered = [spans for (*_, (_, spans)), kept in zip(found, known, strict=True) if kept]
         text, place = text[known], place[known]
         if not covered:
@@ -157,6 +158,17 @@ class NgramModel:
         values = np.asarray(each[text, place], dtype=np.float64).reshape(-1)
         scores = (lengths * values[owner])[:, None] * self._weights[place[owner]]
         return NgramShares(text[owner], spans, scores)
+
+    def _count(self, texts: Sequence[str]) -> sp.csr_matrix:
+        """Return how often each n-gram that carries weight occurs in each text, (n, m).
+
+        SciPy would select columns by going through all of them, which takes longer than to rate a text.
+        """
+        counts = _count(texts, self.settings, self._segmenter)
+        place = np.searchsorted(self._columns, counts.indices)
+        known = self._closed[place] == counts.indices
+        starts = np.concatenate([[0], np.cumsum(known)])[counts.indptr]
+        return sp.csr_matrix((counts.data[known], place[known], starts), shape=(len(texts), len(self._columns)))
 
     def _ngrams(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Ngram]]]:
         """Yield the n-grams of each text, each with the number of its kind, as `_count` counts them."""
