@@ -9,7 +9,7 @@ count. Measured are
 - one client, one short review after the other: percentiles of the time to answer;
 - many clients, each with one review at a time: answers a second with batching on, off, on, off, in turns;
 - `--soak` seconds at the edge of saturation, the queue so short that some requests are turned away: answers by status,
-  the server's memory at the beginning and the end, and the growth between the halves;
+  the server's memory minute by minute, and the growth between the halves;
 - SIGTERM in the middle of that load: by the server's own count, requests accepted, answered and left by their client,
   and beside it the answers that the clients have got.
 
@@ -43,7 +43,7 @@ SHORT = 20
 WARM_UP = 3.0
 """Seconds."""
 
-SOAK_QUEUE = 4000
+SOAK_QUEUE = 2000
 """Tokens that may wait in the soak: fewer than the clients send, so that the server is at its edge."""
 
 SAMPLE_SECONDS = 5.0
@@ -141,6 +141,7 @@ async def soak(run: Path, texts: list[str], clients: int, seconds: float) -> dic
         "memory_mb": {
             "start": round(memory[0]), "end": round(memory[-1]), "most": round(max(memory)),
             "first_half": round(float(np.mean(memory[:half]))), "second_half": round(float(np.mean(memory[half:]))),
+            "each_minute": [round(value, 1) for value in memory[:: round(60 / SAMPLE_SECONDS)]],
         },
         "at_sigterm": {
             "clients_got": {str(status): count for status, count in ending.statuses.items()},

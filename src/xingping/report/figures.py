@@ -213,7 +213,7 @@ def task_charts(
             _("Confusion matrix with neighbouring stars counted as right: {title}.").format(title=title),
             content.within_one_finding(confusion),
             interactive.matrix(confusion, near=True),
-            title=name,
+            title=_("{model}, within one star").format(model=name),
         ),
         "distribution": folder.add(
             f"{of}-distribution",

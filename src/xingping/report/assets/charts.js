@@ -191,7 +191,7 @@
     /* Lines in panels below each other: the course of a training. */
     lines(data) {
       const panels = data.panels.length;
-      const top = 40, height = 120, gap = 34;
+      const top = 40, height = 120, gap = 60;
       const series = data.panels.flatMap((panel, place) => panel.series.map((line, index) => ({
         name: line.name, type: "line", xAxisIndex: place, yAxisIndex: place, data: line.values.map((value, at) => [data.x[at], value]),
         symbolSize: 6, lineStyle: { width: 2 }, color: index === panel.main ? colour("accent") : colour("muted"),
@@ -199,12 +199,13 @@
           lineStyle: { color: colour("muted"), type: "dotted" }, data: [{ xAxis: data.mark.x }] } : undefined,
       })));
       return {
-        height: top + panels * (height + gap),
+        height: top + panels * (height + gap) - gap + 34,
         option: {
           ...base(),
           tooltip: { ...base().tooltip, trigger: "axis", formatter: (points) => note(`${data.words.x} ${points[0].value[0]}`,
             points.map((point) => `${point.seriesName}: ${(data.panels[point.axisIndex ?? 0].percent ? percent : (value) => number(value, 3))(point.value[1])}`)) },
           axisPointer: { link: [{ xAxisIndex: "all" }] },
+          legend: data.panels.map((panel, place) => ({ ...base().legend, top: place * (height + gap), data: panel.series.map((line) => line.name) })),
           grid: data.panels.map((_, place) => ({ left: 52, right: 20, top: top + place * (height + gap), height })),
           xAxis: data.panels.map((_, place) => axis({ type: "value", gridIndex: place, min: data.x[0], max: data.x.at(-1), minInterval: 1, splitLine: { show: false }, label: { show: place === panels - 1 } })),
           yAxis: data.panels.map((panel, place) => axis({ type: "value", gridIndex: place, scale: true, splitNumber: 3, label: { formatter: panel.percent ? (value) => percent(value, 0) : (value) => number(value, 2) } })),
@@ -327,12 +328,13 @@
               data: all.filter((index) => !among(index)).map((index) => ({ value: places[index], index })) });
           }
           const bare = { show: false, scale: true, type: "value" };
+          const below = document.documentElement.clientWidth < 600 ? 24 : 0;
           return {
             ...base(), animation: false,
-            legend: { ...base().legend, type: "scroll", right: 90 },
-            toolbox: { top: -4, right: 0, itemSize: 16, iconStyle: { borderColor: colour("muted") }, emphasis: { iconStyle: { borderColor: colour("accent") } },
+            legend: { ...base().legend, type: "scroll", right: below ? 0 : 90 },
+            toolbox: { top: below - 4, right: 0, itemSize: 16, iconStyle: { borderColor: colour("muted") }, emphasis: { iconStyle: { borderColor: colour("accent") } },
               feature: { dataZoom: { title: { zoom: data.words.zoom, back: data.words.back }, xAxisIndex: 0, yAxisIndex: 0, filterMode: "none" }, restore: { title: data.words.whole } } },
-            grid: { left: 4, right: 4, top: 36, bottom: 4 },
+            grid: { left: 4, right: 4, top: 36 + below, bottom: 4 },
             tooltip: { ...base().tooltip, formatter: ({ data: item }) => {
               const film = points.films[points.film[item.index]];
               return note(`${points.star[item.index]} ★${film ? ` · ${film}` : ""}`, [points.text[item.index]]);
