@@ -4,7 +4,8 @@
         [--json OUT]
 
 REVIEWS is the table that the run was made from: it is prepared again with the run's settings, in a temporary folder,
-and what falls to the test split is rated. Agreement is over the whole split; speed is of at most `--texts` of its
+and what falls to the test split is rated. Beside the exports stands the run's own head on the same encoder in torch, in
+fp32 and, where the processor has it, bf16. Agreement is over the whole split; speed is of at most `--texts` of its
 distinct texts, rated together, and of single texts, one after the other. Run and exports take turns, after a round that
 does not count; the best of the repeats is given, since other work on the machine can only slow a round down.
 """
@@ -23,9 +24,11 @@ from machine import describe_machine
 from xingping import RatingPredictor
 from xingping.answers import Ratings
 from xingping.artifacts import RunDirectory
-from xingping.config import ExportSettings, RunSettings
+from xingping.config import EncoderSettings, ExportSettings, RunSettings
+from xingping.encoders.hardware import has_native_bf16
 from xingping.exporting import export_model
 from xingping.metrics import rating_metrics
+from xingping.model_encoder import load_encoder, own_encoder
 from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Silent
@@ -49,7 +52,7 @@ def main() -> None:
     texts, true = test_split(args.reviews, args.run)
     print(f"{len(texts):,} reviews of the test split, {len(set(texts)):,} distinct texts", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        models = {"run": predictor}
+        models = {"run": predictor, **in_torch(predictor)}
         for precision in args.precision.split(","):
             folder = Path(temporary) / precision
             settings = ExportSettings.parse({"precision": precision, "tolerance": 1})
@@ -72,6 +75,18 @@ def main() -> None:
             "speed": speed,
         }
         args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def in_torch(predictor: RatingPredictor) -> dict[str, RatingPredictor]:
+    """Return the model with its encoder in torch."""
+    card, found = predictor.card, {}
+    for precision in ("fp32", *(["bf16"] if has_native_bf16("cpu") else [])):
+        settings = EncoderSettings.parse(card.encoder.model_dump() | {"runtime": "torch", "precision": precision})
+        encoder = load_encoder(settings, own_encoder(card, predictor.bundle))
+        found[f"torch {precision}"] = RatingPredictor.of_head(
+            card, predictor.head, ngrams=predictor.ngrams, encoder=encoder
+        )
+    return found
 
 
 def test_split(reviews: Path, run: Path) -> tuple[list[str], np.ndarray]:
@@ -136,7 +151,7 @@ def show(
     measures: dict[str, dict[str, float]],
     speed: dict[str, dict[str, float]],
 ) -> None:
-    print(f"{'':8}{'same':>9}{'largest':>9}{'mean':>9}{'exact':>9}{'within 1':>9}{'texts/s':>9}{'ms, one':>9}")
+    print(f"{'':12}{'same':>9}{'largest':>9}{'mean':>9}{'exact':>9}{'within 1':>9}{'texts/s':>9}{'ms, one':>9}")
     for name, figures in speed.items():
         same = agreement.get(name)
         shown = ["", "", ""]
@@ -145,7 +160,7 @@ def show(
                      f"{same['mean_difference_in_stars']:.4f}"]  # fmt: skip
         shown += [f"{measures[name][key]:.4f}" for key in ("accuracy", "accuracy_within_one")]
         shown += [f"{figures['texts_per_second']:.0f}", f"{figures['single_text_milliseconds']:.1f}"]
-        print(f"{name:8}" + "".join(f"{cell:>9}" for cell in shown))
+        print(f"{name:12}" + "".join(f"{cell:>9}" for cell in shown))
     print(f"the run's own encoder is in {runtime}; differences are of the expected rating, in stars")
 
 
