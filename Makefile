@@ -15,7 +15,8 @@ run: $(VENV)/.ready
 test: $(VENV)/.ready-dev
 	$(BIN)/ruff check src tests benchmarks examples tools
 	$(BIN)/mypy
-	$(BIN)/pytest
+	@# A process for each core, with one thread for its matrix products.
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix src tests benchmarks examples tools
