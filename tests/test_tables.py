@@ -233,12 +233,12 @@ JSONL = "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS).encode()
         ("a.jsonl", JSONL.decode().encode("utf-16"), "jsonl"),
         ("a.parquet", as_parquet(), "parquet"),
         ("misnamed.csv", as_parquet(), "parquet"),
-        ("a.csv.gz", gzip.compress(as_csv()), "csv.gz"),
-        ("a.jsonl.gz", gzip.compress(JSONL), "jsonl.gz"),
-        ("a.gz", gzip.compress(as_csv()), "csv.gz"),
+        ("a.csv.gz", gzip.compress(as_csv(), mtime=0), "csv.gz"),
+        ("a.jsonl.gz", gzip.compress(JSONL, mtime=0), "jsonl.gz"),
+        ("a.gz", gzip.compress(as_csv(), mtime=0), "csv.gz"),
         ("a.zip", zipped(as_csv(), "a.csv"), "csv.zip"),
         ("a.zip", zipped(as_parquet(), "a.parquet"), "parquet.zip"),
-        ("a.zip", zipped(gzip.compress(JSONL), "a.jsonl.gz"), "jsonl.gz.zip"),
+        ("a.zip", zipped(gzip.compress(JSONL, mtime=0), "a.jsonl.gz"), "jsonl.gz.zip"),
     ],
 )
 def test_every_format_gives_the_same_table(tmp_path, name, content, kind):
