@@ -106,6 +106,7 @@ def test_the_model_describes_itself(client):
     assert described["task"] == "classification"
     assert 0 < described["test"]["accuracy"] <= 1
     assert described["coverage"] == 0.9
+    assert described["similar"] is True
 
 
 @pytest.mark.parametrize(

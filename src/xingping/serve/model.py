@@ -97,6 +97,7 @@ class LoadedModel:
             layers=list(card.encoder.layers or ()),
             version=card.version,
             coverage=sets.coverage if sets else None,
+            similar=self.has_neighbours,
             test=test,
         )
 

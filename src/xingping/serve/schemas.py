@@ -53,7 +53,7 @@ TABLE_STATE_EXAMPLE = {
 
 MODEL_EXAMPLE = {
     "task": "classification", "encoder": "bundled", "precision": "int8", "layers": [9, 11], "version": "0.1.0",
-    "coverage": 0.9, "test": {"n": 10000, "accuracy": 0.57},
+    "coverage": 0.9, "similar": True, "test": {"n": 10000, "accuracy": 0.57},
 }  # fmt: skip
 
 PROBLEM_EXAMPLE = {
@@ -159,6 +159,7 @@ class Model(_Body):
     layers: list[int]
     version: str = Field(description="Of xingping, which trained it.")
     coverage: float | None = Field(description="How often a prediction set is to hold the true star.")
+    similar: bool = Field(description="Whether there are reviews for /v1/similar; an export may have none.")
     test: dict[str, Any] | None = Field(description="Measures on the run's test split, where they are at hand.")
 
 

@@ -192,10 +192,10 @@ async function rate() {
   const resume = pause(at("form").querySelector("button[type=submit]"));
   tell("message", (says) => says.working);
   try {
-    const texts = { texts: [text] };
+    const texts = { texts: [text] }, none = { similar: [[]] };
     const [rated, explained, similar] = await Promise.all([
       ask("v1/predict", texts), ask("v1/explain", texts),
-      ask("v1/similar", { ...texts, n: 5 }).catch(() => ({ similar: [[]] })),
+      model?.similar === false ? none : ask("v1/similar", { ...texts, n: 5 }).catch(() => none),
     ]);
     if (mine !== asked) return;
     shown = { rating: rated.ratings[0], explanation: explained.explanations[0], similar: similar.similar[0] };
@@ -351,7 +351,20 @@ at("access").addEventListener("submit", (event) => {
   try { sessionStorage.setItem("key", at("key").value.trim()); } catch { /* then it is taken from the field */ }
   meet();
 });
-// Chromium leaves some of the text that stood there before a font came as it was; at another size, it is drawn anew.
-document.fonts.addEventListener("loadingdone", () => { document.documentElement.style.fontSize = "17.01px"; });
+/**
+ * Draw all text anew. Chromium leaves some of what stood there before a font came as it was, and at another size the first
+ * text that it lays out; what is then taken away and put back is right.
+ */
+function redraw() {
+  document.documentElement.style.fontSize = "17.01px";
+  document.body.getBoundingClientRect();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), nodes = [];
+  while (walker.nextNode()) nodes.push(walker.currentNode);
+  const texts = nodes.map((node) => node.data);
+  for (const node of nodes) node.data = "";
+  document.body.getBoundingClientRect();
+  nodes.forEach((node, place) => { node.data = texts[place]; });
+}
+document.fonts.addEventListener("loadingdone", redraw);
 speak();
 meet();
