@@ -40,6 +40,7 @@ def address(trained_run):
 def test_the_server_keeps_to_its_schema(address, case):
     # A table is whatever bytes are sent: whether it can be read is found out while it is rated.
     excluded = [negative_data_rejection] if case.operation.path == "/v1/tables" else []
+    # Raises where a check fails: no answer of 5xx, and none that the schema does not allow.
     case.call_and_validate(base_url=address, excluded_checks=excluded)
 
 

@@ -197,7 +197,11 @@ def test_what_a_page_shows_runs(page, ground, patched, monkeypatch, capfd):
 
 
 class Shell:
-    """Runs commands in this process, a server beside it, and blocks of Python one after the other in one namespace."""
+    """Runs commands in this process, a server beside it, and blocks of Python one after the other in one namespace.
+
+    It asserts that a command ends with 0 and leaves the files that it names, that a request is answered, and that the
+    server stops; a block of Python raises for itself.
+    """
 
     def __init__(self, encoder):
         self._encoder = encoder

@@ -437,7 +437,7 @@ def test_tokens_are_counted_as_they_are_encoded(tiny):
 # --- folders that cannot be used -------------------------------------------------------------------------------
 
 
-def refused(folder, match):
+def assert_refused(folder, match):
     """See that a folder is refused in one line that says why and names it, and return the line."""
     with pytest.raises(EncoderError, match=match) as caught:
         FrozenEncoder.load(str(folder))
@@ -465,7 +465,7 @@ def test_weights_in_parts_are_read(copied, tiny):
     encoder = FrozenEncoder.load(str(copied), precision="fp32")
     assert_same(encoder.encode(TEXTS), tiny.encode(TEXTS))
     parts[0].unlink()
-    refused(copied, "lacks model-00001")
+    assert_refused(copied, "lacks model-00001")
 
 
 def test_weights_of_a_masked_language_model_and_old_names_are_read(copied, tiny):
@@ -497,20 +497,20 @@ def test_a_pickle_is_never_loaded(copied, tmp_path):
 
     (copied / "model.safetensors").unlink()
     (copied / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
-    assert "save_pretrained" in refused(copied, "a pickle, which is never loaded")
+    assert "save_pretrained" in assert_refused(copied, "a pickle, which is never loaded")
     assert not (tmp_path / "sprung").exists()
 
 
 def test_folders_that_lack_a_part_are_refused(copied, tmp_path):
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "has no config.json")
-    refused(copied / "config.json", "is a file")
-    refused(tmp_path / "nowhere", "no such folder")
+    assert_refused(tmp_path / "empty", "has no config.json")
+    assert_refused(copied / "config.json", "is a file")
+    assert_refused(tmp_path / "nowhere", "no such folder")
     (copied / "tokenizer.json").rename(tmp_path / "tokenizer.json")
-    refused(copied, "has no tokenizer")
+    assert_refused(copied, "has no tokenizer")
     (tmp_path / "tokenizer.json").rename(copied / "tokenizer.json")
     (copied / "model.safetensors").unlink()
-    refused(copied, "has no model.safetensors")
+    assert_refused(copied, "has no model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -530,20 +530,20 @@ def test_damaged_files_are_refused_in_one_line(copied, name, content):
     refused_for = "^the tokenizer of encoder " if name == "tokenizer.json" else "^encoder "
     FrozenEncoder.load(str(copied))
     (copied / name).write_text(content)
-    refused(copied, rf"{refused_for}\S+ cannot be loaded from ")
+    assert_refused(copied, rf"{refused_for}\S+ cannot be loaded from ")
 
 
 def test_truncated_weights_are_refused(copied):
     data = (copied / "model.safetensors").read_bytes()
     (copied / "model.safetensors").write_bytes(data[: len(data) // 2])
-    refused(copied, "cannot be loaded")
+    assert_refused(copied, "cannot be loaded")
 
 
 def test_weights_of_another_model_are_refused(copied):
     weights = load_file(copied / "model.safetensors")
     few = {name: part for name, part in weights.items() if "layer.1." not in name}
     save_file(few, copied / "model.safetensors", metadata={"format": "pt"})
-    refused(copied, "lack 16 parameters")
+    assert_refused(copied, "lack 16 parameters")
 
 
 def test_a_tokenizer_of_another_model_is_refused(copied):
@@ -552,19 +552,19 @@ def test_a_tokenizer_of_another_model_is_refused(copied):
     weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][:100].clone()
     save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
     (copied / "config.json").write_text(json.dumps(config))
-    refused(copied, "do not belong together")
+    assert_refused(copied, "do not belong together")
 
 
 def test_an_encoder_with_a_decoder_is_refused(tmp_path):
     config = transformers.T5Config(vocab_size=100, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
     save_encoder(tmp_path, transformers.T5Model(config), chinese_tokenizer())
-    refused(tmp_path, "an encoder with a decoder")
+    assert_refused(tmp_path, "an encoder with a decoder")
 
 
 def test_a_model_of_images_is_refused(tmp_path):
     config = transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     save_encoder(tmp_path, transformers.ViTModel(config), chinese_tokenizer())
-    refused(tmp_path, "does not turn text into states")
+    assert_refused(tmp_path, "does not turn text into states")
 
 
 def test_code_of_a_folder_is_never_run(copied, tmp_path):
@@ -572,7 +572,7 @@ def test_code_of_a_folder_is_never_run(copied, tmp_path):
     config |= {"model_type": "mine", "auto_map": {"AutoConfig": "trap.Mine", "AutoModel": "trap.Mine"}}
     (copied / "config.json").write_text(json.dumps(config))
     (copied / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
-    refused(copied, "cannot be loaded")
+    assert_refused(copied, "cannot be loaded")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -580,7 +580,7 @@ def test_values_that_are_no_numbers_are_refused(copied):
     weights = load_file(copied / "model.safetensors")
     weights["encoder.layer.1.output.dense.bias"].fill_(float("nan"))
     save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
-    refused(copied, "no numbers")
+    assert_refused(copied, "no numbers")
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------
@@ -599,7 +599,7 @@ def no_hub(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("no_hub")
 def test_a_hub_out_of_reach_is_one_line_with_the_way_out():
-    assert "--encoder /path/to/folder" in refused("google-bert/bert-base-chinese", "cannot be reached")
+    assert "--encoder /path/to/folder" in assert_refused("google-bert/bert-base-chinese", "cannot be reached")
 
 
 def test_a_model_the_hub_does_not_have_is_refused(monkeypatch):
@@ -607,7 +607,7 @@ def test_a_model_the_hub_does_not_have_is_refused(monkeypatch):
         raise RepositoryNotFoundError.__new__(RepositoryNotFoundError)  # made whole, it wants a response
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", missing)
-    refused("nobody/nothing", "the hub has no such model")
+    assert_refused("nobody/nothing", "the hub has no such model")
 
 
 def test_a_model_of_the_hub_is_used_from_where_it_was_put(monkeypatch, tiny_encoder_folder, tiny):

@@ -94,7 +94,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - whatever json takes
+def write_json(path: Path, value: object) -> None:
     """Write a value as indented UTF-8 JSON, atomically; NaN is refused."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     with atomic_path(path) as temporary:
@@ -129,7 +129,7 @@ def file_sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(*parts: Any) -> str:  # noqa: ANN401 - anything JSON can hold
+def fingerprint(*parts: object) -> str:
     """Return a short hex digest of JSON-serialisable parts."""
     text = json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=8).hexdigest()
@@ -230,7 +230,7 @@ class RunDirectory:
         record: dict[str, Any] = read_json(self.path / "run.json")
         return record
 
-    def update(self, **values: Any) -> None:  # noqa: ANN401 - anything JSON can hold
+    def update(self, **values: object) -> None:
         """Set keys of `run.json`."""
         write_json(self.path / "run.json", self.record | values)
 

@@ -1,7 +1,7 @@
 """What a user would pick instead: always the commonest star, linear models on n-grams, fastText, plain features."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -163,7 +163,7 @@ class FastTextBaseline:
                 of_vectors.zero_grad()
                 of_output.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-                of_vectors.step()  # type: ignore[no-untyped-call]  # nor SparseAdam.step
+                of_vectors.step()  # type: ignore[no-untyped-call]  # torch leaves SparseAdam.step unannotated
                 of_output.step()
                 step += 1
         self._vectors = vectors.weight.detach()
@@ -188,7 +188,9 @@ def _bags(rows: sp.csr_matrix) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(rows.indices.astype(np.int64)), torch.from_numpy(rows.indptr[:-1].astype(np.int64))
 
 
-def _probabilities(model: LogisticRegression | None, only: int, features: Any) -> NDArray[np.float64]:  # noqa: ANN401 - a matrix
+def _probabilities(
+    model: LogisticRegression | None, only: int, features: sp.csr_matrix | NDArray[np.float32]
+) -> NDArray[np.float64]:
     """Return a model's probabilities at the places of the stars that it knows; without a model, all of one star."""
     result = np.zeros((features.shape[0], NUM_CLASSES))
     if model is None:

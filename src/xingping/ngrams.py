@@ -125,7 +125,7 @@ class NgramModel:
         return np.concatenate([np.zeros((0, NUM_CLASSES)), *chunks])
 
     def _predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        rows = _tfidf(self._count(texts), self._idf)
+        rows = _tfidf(self._count_known(texts), self._idf)
         scores = (rows @ self._weights[:-1] + self._weights[-1]).astype(np.float64)
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities: Probabilities = shifted / shifted.sum(axis=1, keepdims=True)
@@ -139,7 +139,7 @@ class NgramModel:
 
     def shares(self, texts: Sequence[str]) -> NgramShares:
         """Return which n-grams make the scores; with `bias` they add up to them."""
-        counts = self._count(texts)
+        counts = self._count_known(texts)
         each = _tfidf(counts, self._idf)
         each.data /= counts.data
         found = [(number, *ngram) for number, ngrams in enumerate(self._ngrams(texts)) for ngram in ngrams]
@@ -159,7 +159,7 @@ class NgramModel:
         scores = (lengths * values[owner])[:, None] * self._weights[place[owner]]
         return NgramShares(text[owner], spans, scores)
 
-    def _count(self, texts: Sequence[str]) -> sp.csr_matrix:
+    def _count_known(self, texts: Sequence[str]) -> sp.csr_matrix:
         """Return how often each n-gram that carries weight occurs in each text, (n, m).
 
         SciPy would select columns by going through all of them, which takes longer than to rate a text.
