@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from io import BytesIO
+from threading import Event, Thread
 
 import matplotlib as mpl
 import pytest
@@ -47,6 +48,31 @@ def test_style_is_restored():
     with chinese_style():
         assert mpl.rcParams["svg.fonttype"] == "path"
         assert mpl.rcParams["font.family"][0] != before["font.family"][0]
+    assert dict(mpl.rcParams) == before
+
+
+def test_threads_that_draw_at_once_leave_the_settings_as_they_were():
+    before = dict(mpl.rcParams)
+    first_draws, second_draws, first_may_end = Event(), Event(), Event()
+
+    def draw_first():
+        with chinese_style():
+            first_draws.set()
+            first_may_end.wait(60)
+
+    def draw_second():
+        with chinese_style():
+            second_draws.set()
+            first.join(60)
+
+    first, second = Thread(target=draw_first), Thread(target=draw_second)
+    first.start()
+    assert first_draws.wait(60)
+    second.start()
+    assert not second_draws.wait(0.5)
+    first_may_end.set()
+    second.join(60)
+    assert second_draws.is_set()
     assert dict(mpl.rcParams) == before
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal
 
 from fontTools.subset import Options, Subsetter
@@ -26,6 +27,8 @@ SYSTEM_FAMILIES = (
 )  # fmt: skip
 FALLBACK_FAMILY = "DejaVu Sans"
 """Comes with matplotlib, and has many signs that a Chinese font lacks."""
+
+_drawing = RLock()
 
 
 @cache
@@ -79,7 +82,8 @@ def chinese_style() -> Iterator[None]:
     """Draw and save figures with Chinese text within the block; also usable as a decorator.
 
     Text is drawn as it stands (a `$` starts no formula), glyphs become paths in SVG files, and what the
-    Chinese font lacks is taken from DejaVu Sans. matplotlib's settings are restored afterwards.
+    Chinese font lacks is taken from DejaVu Sans. matplotlib's settings are restored afterwards; as they are the
+    whole process's, one thread draws at a time.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def chinese_style() -> Iterator[None]:
         "svg.fonttype": "path",
         "svg.hashsalt": "xingping",
     }
-    with rc_context(settings):
+    with _drawing, rc_context(settings):
         yield
 
 
