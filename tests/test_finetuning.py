@@ -16,10 +16,11 @@ from xingping.artifacts import read_json
 from xingping.cli import run_command
 from xingping.config import EncoderSettings, FinetuneSettings, HeadSettings, RunSettings, TrainingSettings
 from xingping.encoders import FrozenEncoder
-from xingping.end_to_end import LabelledTexts
+from xingping.end_to_end import LabelledTexts, TokenBatch, TunedNetwork
 from xingping.errors import EncoderError
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import finetune
+from xingping.heads import RatingHead
 from xingping.pipeline import STAGES, Pipeline
 from xingping.predictor import RatingPredictor
 from xingping.scoring import head_scores
@@ -122,12 +123,27 @@ def test_one_seed_gives_one_result(tiny_encoder_folder):
 
 
 def test_parts_of_a_step_give_the_gradient_of_the_whole(tiny_encoder_folder, monkeypatch):
-    plain = {"dropout": 0.0, "precision": "fp32", "epochs": 1, "accumulation": 1}
+    plain = {"dropout": 0.0, "token_dropout": 0.3, "precision": "fp32", "epochs": 1, "accumulation": 1}
     head = HEAD.model_copy(update={"dropout": 0.0})
     whole, _ = tune(tiny_encoder_folder, head=head, **plain)
     monkeypatch.setattr("xingping.finetuning.MOST_TOKENS", 40)
     parts, _ = tune(tiny_encoder_folder, head=head, **plain)
     assert parts.epochs[0].valid_loss == pytest.approx(whole.epochs[0].valid_loss, rel=1e-3)
+
+
+def test_tokens_that_are_dropped_are_as_padding(tiny_encoder_folder):
+    encoder = TrainableEncoder(EncoderSettings(name=str(tiny_encoder_folder)), FinetuneSettings(mode="full"))
+    tokens = encoder.tokenize(["甲乙丙", "丁"])
+    batch = TokenBatch.of(tokens, np.arange(2), torch.device("cpu"))
+    dropped = torch.tensor([[True, True, False, True, True], [True, True, True, False, False]])
+    left = batch.without(dropped)
+    assert left.content.tolist() == [[False, False, True, False, False], [False, True, False, False, False]]
+    assert left.is_token.tolist() == [[True, False, True, False, True], [True, True, True, False, False]]
+    network = TunedNetwork(encoder.model, (2,), RatingHead(32, HEAD, ("classification",)).eval())
+    other = left._replace(ids=torch.where(left.is_token, left.ids, left.ids[0, 2]))
+    torch.testing.assert_close(network(left).answer, network(other).answer)
+    assert not torch.allclose(network(left).answer[0], network(batch).answer[0])
+    torch.testing.assert_close(network(left).answer[1], network(batch).answer[1])
 
 
 def test_weights_are_averaged_over_the_last_steps(tiny_encoder_folder, monkeypatch):

@@ -228,6 +228,9 @@ class FinetuneSettings(Settings):
         1, ge=1, le=65536, description="Parts that a step's reviews are computed in; each has a length of its own."
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside the encoder.")
+    token_dropout: float = Field(
+        0.15, ge=0, lt=1, description="Share of a review's tokens that a step leaves out; at least one stays."
+    )
     averaging: float = Field(
         0.25, ge=0, le=1, description="Share of all steps at the end over which the weights are averaged."
     )

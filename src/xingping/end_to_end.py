@@ -76,6 +76,20 @@ class TokenBatch(NamedTuple):
         ids_, content, first = (torch.from_numpy(part).to(device) for part in parts)
         return cls(ids_, mask, content, first)
 
+    def without(self, dropped: Tensor) -> "TokenBatch":
+        """Return the batch as if some tokens were padding; of a text at least one content token stays.
+
+        Parameters
+        ----------
+        dropped
+            (batch, length) bool; special tokens stay, whatever it says of them.
+        """
+        content = self.content & ~dropped
+        content = torch.where(content.any(dim=1, keepdim=True), content, self.content)
+        left_out = self.content & ~content
+        is_token = ~left_out if self.is_token is None else self.is_token & ~left_out
+        return self._replace(is_token=is_token, content=content)
+
 
 class TunedNetwork(nn.Module):
     """An encoder and a head on its states; what a head gets of a text is what `FrozenEncoder` would give.

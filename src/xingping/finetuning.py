@@ -58,7 +58,7 @@ MOST_TOKENS = 8192
 AVERAGED_EVERY = 10
 """Steps from one state of the weights to the next that counts in their average."""
 
-ORDER, HEAD_DROPOUT, ENCODER_DROPOUT = 0, 1, 2
+ORDER, HEAD_DROPOUT, ENCODER_DROPOUT, TOKEN_DROPOUT = 0, 1, 2, 3
 """What is drawn from the seed."""
 
 
@@ -77,8 +77,9 @@ def finetune(
 ) -> TrainedHead:
     """Train an encoder and a head, and return the head of the epoch with the least validation loss.
 
-    The encoder has the weights of that epoch afterwards. From where weights are averaged on (Izmailov et al. 2018,
-    arXiv 1803.05407), it is the average that is validated and kept.
+    The encoder has the weights of that epoch afterwards. Each step leaves out some tokens of its reviews, so that no
+    word is relied upon alone (word dropout: Iyyer et al. 2015, doi:10.3115/v1/P15-1162). From where weights are
+    averaged on (Izmailov et al. 2018, arXiv 1803.05407), it is the average that is validated and kept.
 
     Parameters
     ----------
@@ -254,11 +255,18 @@ class _Finetuning:
         if self.network.head.has_dropout:
             masks = self.network.head.draw_masks(self._random(HEAD_DROPOUT, *where), len(part), self.dtype)
         torch.manual_seed(int(self._random(ENCODER_DROPOUT, *where).random_raw() >> np.uint64(1)))
-        size = max(1, MOST_TOKENS // int(self.train.tokens.lengths[part].max()))
+        longest = int(self.train.tokens.lengths[part].max())
+        dropped: Tensor | None = None
+        if self.settings.token_dropout:
+            draws = np.random.Generator(self._random(TOKEN_DROPOUT, *where)).random((len(part), longest))
+            dropped = torch.from_numpy(draws < self.settings.token_dropout).to(self.device)
+        size = max(1, MOST_TOKENS // longest)
         for start in range(0, len(part), size):
             rows = slice(start, start + size)
             ratings = torch.from_numpy(self.train.ratings[part[rows]]).to(self.device)
             batch = TokenBatch.of(self.train.tokens, part[rows], self.device)
+            if dropped is not None:
+                batch = batch.without(dropped[rows, : batch.ids.shape[1]])
             output: HeadOutput = self.network(batch, None if masks is None else masks.take(rows).to(self.device))
             loss, own = training_loss(self.losses, self.network.head, output, ratings, penalty=self.penalty, of=of)
             self.loss_sum += own.detach() * of

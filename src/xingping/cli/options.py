@@ -74,6 +74,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "finetune_batch_size": ("finetuning", "batch_size"),
     "finetune_accumulation": ("finetuning", "accumulation"),
     "finetune_dropout": ("finetuning", "dropout"),
+    "finetune_token_dropout": ("finetuning", "token_dropout"),
     "finetune_averaging": ("finetuning", "averaging"),
     "finetune_precision": ("finetuning", "precision"),
     "lora_rank": ("finetuning", "lora_rank"),
