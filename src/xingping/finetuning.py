@@ -256,10 +256,7 @@ class _Finetuning:
             masks = self.network.head.draw_masks(self._random(HEAD_DROPOUT, *where), len(part), self.dtype)
         torch.manual_seed(int(self._random(ENCODER_DROPOUT, *where).random_raw() >> np.uint64(1)))
         longest = int(self.train.tokens.lengths[part].max())
-        dropped: Tensor | None = None
-        if self.settings.token_dropout:
-            draws = np.random.Generator(self._random(TOKEN_DROPOUT, *where)).random((len(part), longest))
-            dropped = torch.from_numpy(draws < self.settings.token_dropout).to(self.device)
+        dropped = self._dropped((len(part), longest), where)
         size = max(1, MOST_TOKENS // longest)
         for start in range(0, len(part), size):
             rows = slice(start, start + size)
@@ -272,6 +269,14 @@ class _Finetuning:
             self.loss_sum += own.detach() * of
             # The members of a head share the encoder, so here their mean counts.
             (loss / len(output.scores)).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+
+    def _dropped(self, shape: tuple[int, int], where: tuple[int, int, int]) -> Tensor | None:
+        """Draw which tokens of a part are left out, (reviews, longest) bool; None where all stay."""
+        share = self.settings.token_dropout
+        if not share:
+            return None
+        draws = np.random.Generator(self._random(TOKEN_DROPOUT, *where)).random(shape, dtype=np.float32)
+        return torch.from_numpy(draws < share).to(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
