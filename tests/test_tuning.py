@@ -44,6 +44,36 @@ def test_another_search_goes_on_from_there(splits, tmp_path):
     assert search(splits, tmp_path / "other.log", trials=1).trials == 1
 
 
+def test_a_search_goes_on_from_the_winner_of_the_one_before(splits, tmp_path):
+    journal, settings = tmp_path / "journal.log", {"seed": 0, "seconds": 60, "journal": tmp_path / "journal.log"}
+    first = search(splits, journal, trials=5)
+    assert first.head.pooling != POOR.pooling
+    second = tune_head("classification", *splits, first.head, first.training, trials=2, **settings)
+    assert second.trials == 7
+    odd = first.head.model_copy(update={"hidden_dim": 96})  # not in the study's list, so it begins one of its own
+    assert tune_head("classification", *splits, odd, first.training, trials=1, **settings).trials == 1
+    assert tune_head("classification", *splits, odd, first.training, trials=1, **settings).trials == 2
+
+
+def test_a_search_begins_with_settings_that_have_no_logarithm(splits, tmp_path):
+    head, training = POOR.model_copy(update={"penalty": 0.0}), TRAINING.model_copy(update={"weight_decay": 0.0})
+    options = {"seed": 0, "seconds": 60, "journal": tmp_path / "journal.log", "trials": 1}
+    found = tune_head("classification", *splits, head, training, **options)
+    assert found.head.pooling == POOR.pooling
+    assert found.head.penalty == found.training.weight_decay == 1e-5
+
+
+def test_a_search_that_was_killed_in_its_first_trial_begins_with_what_there_is(splits, tmp_path):
+    def killed(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xingping.tuning.train_head", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(splits, tmp_path / "journal.log", trials=1)
+    assert search(splits, tmp_path / "journal.log", trials=1).head == POOR
+
+
 def test_no_trial_begins_after_the_time(splits, tmp_path):
     found = tune_head("classification", *splits, POOR, TRAINING, seed=0, seconds=1e-6, journal=tmp_path / "journal.log")
     assert found.trials == 1

@@ -7,7 +7,7 @@ goes on from there.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +27,15 @@ STARTS = 8
 
 POOLINGS = ("self_attention", "self_attention,mean", "self_attention,max", "self_attention,mean,max,cls", "mean,max")
 
-WIDTHS = (64, 128, 256, 512)
+WIDTHS = (64, 128, 256, 384, 512)
+
+BATCH_SIZES = (32, 64, 128)
+
+Choices = dict[str, list[Any]]
+"""What a study chooses from lists, by the name of the parameter."""
+
+LEAST = 1e-5
+"""Of what is searched by its logarithm, which a 0 does not have."""
 
 
 @dataclass(frozen=True)
@@ -90,24 +98,17 @@ def tune_head(
     on_trial
         Called with a line on each trial.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     say = on_trial or (lambda _line: None)
     journal.parent.mkdir(parents=True, exist_ok=True)
     fixed = fingerprint(task, head.ordinal, training.model_dump(include=KEPT), train.digest(), valid.digest(), seed)
-    study = optuna.create_study(
-        study_name=fixed,
-        storage=JournalStorage(JournalFileBackend(str(journal))),
-        load_if_exists=True,
-        direction="minimize",
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTS, multivariate=True),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTS // 2, n_warmup_steps=1),
-    )
-    if not study.trials:
+    study, choices = _open_study(journal, fixed, _choices(head, training), seed)
+    if not _finished(study):
         study.enqueue_trial(_parameters(head, training))
     start = time.monotonic()
 
     def objective(trial: optuna.Trial) -> float:
-        tried_head, tried_training = _settings(trial, head, training, train.n_layers)
+        tried_head, tried_training = _settings(trial, choices, head, training, train.n_layers)
         tried_head = tried_head.model_copy(update={"members": 1})  # what is best for one is best for several
         best = float("inf")
 
@@ -135,12 +136,11 @@ def tune_head(
     if trials is None or trials > 0:
         study.optimize(objective, n_trials=trials, timeout=seconds - (time.monotonic() - start), callbacks=[note])
     best = study.best_trial
-    first = next((trial.value for trial in _finished(study) if trial.number == 0), None)
-    best_head, best_training = _settings(optuna.trial.FixedTrial(best.params), head, training, train.n_layers)
+    first = _finished(study)[0]
+    best_head, best_training = _settings(optuna.trial.FixedTrial(best.params), choices, head, training, train.n_layers)
     pruned = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in study.trials)
-    loss = float(best.values[0])
-    first_loss = float(first) if first is not None else loss
-    return TuningResult(best_head, best_training, loss, first_loss, len(_finished(study)) + pruned, pruned)
+    tried = len(_finished(study)) + pruned
+    return TuningResult(best_head, best_training, float(best.values[0]), float(first.values[0]), tried, pruned)
 
 
 KEPT = {"classification_loss", "label_softness", "focal_gamma", "regression_loss", "class_weights", "precision"}
@@ -151,42 +151,78 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
 
 
+def _open_study(journal: Path, name: str, wanted: Choices, seed: int) -> tuple[optuna.Study, Choices]:
+    """Open a study, a new one where there is none, and return what it chooses from lists.
+
+    Optuna's lists cannot grow, and a winner changes the settings that the next search begins with: what a study has
+    is kept as long as the settings at hand are in it.
+    """
+    study = optuna.create_study(
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        load_if_exists=True,
+        direction="minimize",
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTS, multivariate=True),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTS // 2, n_warmup_steps=1),
+    )
+    known = study.user_attrs.get("choices")
+    if known is None:
+        study.set_user_attr("choices", wanted)
+        return study, wanted
+    if all(values[0] in known[of] for of, values in wanted.items()):
+        return study, known
+    return _open_study(journal, fingerprint(name, wanted), wanted, seed)
+
+
 def _settings(
-    trial: optuna.Trial | optuna.trial.FixedTrial, head: HeadSettings, training: TrainingSettings, n_layers: int
+    trial: optuna.Trial | optuna.trial.FixedTrial,
+    choices: Choices,
+    head: HeadSettings,
+    training: TrainingSettings,
+    n_layers: int,
 ) -> tuple[HeadSettings, TrainingSettings]:
     """Return the settings that a trial tries."""
+    chosen = {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
     tried: dict[str, Any] = {
-        "pooling": tuple(str(trial.suggest_categorical("pooling", _with(",".join(head.pooling), POOLINGS))).split(",")),
-        "token_dim": trial.suggest_categorical("token_dim", _with(head.token_dim, (0, *WIDTHS))),
+        "pooling": tuple(str(chosen["pooling"]).split(",")),
+        **{name: chosen[name] for name in ("token_dim", "hidden_dim", "attention_dim")},
         "token_dropout": trial.suggest_float("token_dropout", 0.0, 0.5),
         "dropout": trial.suggest_float("dropout", 0.0, 0.8),
-        "hidden_dim": trial.suggest_categorical("hidden_dim", _with(head.hidden_dim, WIDTHS)),
         "n_hops": trial.suggest_int("n_hops", 1, max(32, head.n_hops), log=True),
-        "attention_dim": trial.suggest_categorical("attention_dim", _with(head.attention_dim, WIDTHS)),
-        "penalty": trial.suggest_float("penalty", 1e-5, 1.0, log=True),
+        "penalty": trial.suggest_float("penalty", LEAST, 1.0, log=True),
     }
     if n_layers > 1:
         kinds = get_args(HeadSettings.model_fields["layer_mix"].annotation)
         tried["layer_mix"] = trial.suggest_categorical("layer_mix", kinds)
     how: dict[str, Any] = {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1.0, log=True),
-        "batch_size": trial.suggest_categorical("batch_size", _with(training.batch_size, (32, 64, 128))),
+        "learning_rate": trial.suggest_float("learning_rate", LEAST, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", LEAST, 1.0, log=True),
+        "batch_size": chosen["batch_size"],
         "epochs": trial.suggest_int("epochs", min(3, training.epochs), max(12, training.epochs)),
     }
     return HeadSettings.parse(head.model_dump() | tried), TrainingSettings.parse(training.model_dump() | how)
 
 
 def _parameters(head: HeadSettings, training: TrainingSettings) -> dict[str, Any]:
-    """Return settings as the parameters of a trial."""
-    of_head = ("token_dim", "token_dropout", "dropout", "hidden_dim", "n_hops", "attention_dim", "penalty", "layer_mix")
-    of_training = ("learning_rate", "weight_decay", "batch_size", "epochs")
+    """Return settings as the parameters of a trial; no penalty and no decay count as the least of each."""
+    of_head = ("token_dim", "token_dropout", "dropout", "hidden_dim", "n_hops", "attention_dim", "layer_mix")
+    of_training = ("learning_rate", "batch_size", "epochs")
     return {
         "pooling": ",".join(head.pooling),
+        "penalty": max(head.penalty, LEAST),
+        "weight_decay": max(training.weight_decay, LEAST),
         **{name: getattr(head, name) for name in of_head},
         **{name: getattr(training, name) for name in of_training},
     }
 
 
-def _with(value: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401 - a name or a number
-    return choices if value in choices else (value, *choices)
+def _choices(head: HeadSettings, training: TrainingSettings) -> Choices:
+    """Return what is chosen from lists, the settings at hand first."""
+    lists: dict[str, tuple[Any, Sequence[Any]]] = {
+        "pooling": (",".join(head.pooling), POOLINGS),
+        "token_dim": (head.token_dim, (0, *WIDTHS)),
+        "hidden_dim": (head.hidden_dim, WIDTHS),
+        "attention_dim": (head.attention_dim, WIDTHS),
+        "batch_size": (training.batch_size, BATCH_SIZES),
+    }
+    return {name: [now, *(value for value in values if value != now)] for name, (now, values) in lists.items()}
