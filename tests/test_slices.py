@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from xingping.slices import SCORE, find_slices, is_traditional
+from xingping.slices import CONTRAST, NEGATION, SCORE, find_slices, is_traditional
 
 
 def test_reviews_fall_into_their_slices():
@@ -33,6 +33,26 @@ def test_named_scores(text):
 @pytest.mark.parametrize("text", ["90分钟", "十分好看", "三分之一", "2016年", "星战", "1/3的时间", "明星", "部分"])
 def test_what_only_looks_like_a_score(text):
     assert not SCORE.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["不好看", "没意思", "千万别去看", "毫无新意", "並沒有哭", "未能打动我", "不得好死", "莫要浪费钱"]
+)
+def test_what_negates(text):
+    assert NEGATION.search(text)
+
+
+HELD = ["不错", "特别好看", "分别打分", "别人的故事", "级别很高", "不过还好", "有点无聊", "未来可期", "莫名感动"]
+
+
+@pytest.mark.parametrize("text", HELD)
+def test_what_holds_such_a_character_and_negates_nothing(text):
+    assert not NEGATION.search(text)
+
+
+def test_what_sets_two_sides_against_each_other():
+    assert CONTRAST.search("画面好看但剧情弱")
+    assert not CONTRAST.search("不但好看而且感人，但愿有续集")
 
 
 def test_characters_of_both_scripts_are_not_traditional():

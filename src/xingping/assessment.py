@@ -85,6 +85,7 @@ class _Assessment:
         believed = next((each.probabilities for each in ratings.values() if each.probabilities is not None), None)
         suspects = None if believed is None else suspect_labels(believed, true)
         segmenter = Segmenter(self.settings.segmentation, extra_words=sorted(set(films)))
+        some = [texts[row] for row in sample_reviews(len(texts), most=CHANGED_REVIEWS, seed=self.settings.seed)]
         write_json(
             self.run.file("metrics.json"),
             {
@@ -97,7 +98,7 @@ class _Assessment:
                 "slices": evaluate_slices(texts, true, models, films),
                 "ceiling": equal_text_ceiling(chain.from_iterable(reviews.texts), reviews.rating.astype(np.int64)),
                 "suspect_labels": None if suspects is None else {"n": len(suspects), "of": len(true)},
-                "behaviour": run_behaviour_tests(lambda texts: first.predict(texts).expected, texts[:CHANGED_REVIEWS]),
+                "behaviour": run_behaviour_tests(lambda texts: first.predict(texts).expected, some),
                 "films": evaluate_films(films, true, models, baselines),
                 "film_means": {
                     task: evaluate_film_means(films, true, ratings[task].expected, each.film_means)

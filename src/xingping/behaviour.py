@@ -1,6 +1,6 @@
 """What a model does with sentences made to test it, in the manner of CheckList (Ribeiro et al. 2020, arXiv 2005.04118).
 
-Three kinds of test: a minimum, where the right side of the scale is beyond doubt; a direction, where a change must not
+Three kinds of test: a minimum, where the right side of the scale is plain; a direction, where a change must not
 move the rating the wrong way; and an invariance, where a change must not move it at all. A failure rate says how often
 a model does otherwise. The sentences are ours; real reviews are only changed in ways that leave their meaning.
 """
@@ -27,14 +27,14 @@ MIDDLE = 3.0
 EXAMPLES = 3
 
 THINGS = ("剧情", "演技", "画面", "配乐", "结局", "特效", "台词", "节奏", "男主角", "整部电影")
-PRAISE = ("好看", "精彩", "出色", "感人", "有趣", "动人")
+PRAISE = ("好看", "精彩", "出色", "用心", "有趣", "动人")
 BLAME = ("难看", "无聊", "尴尬", "失望", "做作", "拖沓")
 INTENSIFIERS = ("非常", "特别", "太", "真是", "极其")
 SOFTENERS = ("有点", "略", "稍微有些")
 FILMS = ("疯狂动物城", "长城", "泰囧", "左耳", "寻龙诀", "钢铁侠", "釜山行", "大鱼海棠", "小时代", "爱乐之城")
 HAPPY, ANGRY = ("😍", "👍", "❤️", "😂", "🎉"), ("😡", "👎", "💩", "🤮", "😤")
 STARTS = ("", "看完觉得", "和朋友一起看的，", "说实话，", "首映场，")
-TYPOS = str.maketrans({"的": "得", "得": "的", "在": "再", "做": "作", "像": "象", "那": "哪", "他": "她", "已": "己"})
+TYPOS = str.maketrans({"的": "得", "得": "的", "在": "再", "做": "作", "像": "象", "那": "哪", "已": "己"})
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ def behaviour_tests(reviews: Sequence[str] = ()) -> list[BehaviourTest]:
         BehaviourTest("plain praise is above the middle", "minimum", praised, (), lambda before, _: before <= MIDDLE),
         BehaviourTest("plain blame is below the middle", "minimum", blamed, (), lambda before, _: before >= MIDDLE),
         BehaviourTest("negated praise is below the middle", "minimum", negated, (), lambda before, _: before >= MIDDLE),
-        BehaviourTest(
-            "double negation is above the middle", "minimum",
-            [f"{start}不能说{thing}不{word}" for start, thing, word in itertools.product(STARTS, THINGS, PRAISE)], (),
-            lambda before, _: before <= MIDDLE,
-        ),
         BehaviourTest("negating praise lowers", "direction", plain, negated, _not_lower),
         BehaviourTest(
             "negating blame raises", "direction", blame,
             [f"{start}{thing}一点也不{word}" for start, thing, word in itertools.product(STARTS, THINGS, BLAME)],
+            _not_higher,
+        ),
+        BehaviourTest(
+            "double negation is above negation", "direction", negated,
+            [f"{start}不能说{thing}不{word}" for start, thing, word in itertools.product(STARTS, THINGS, PRAISE)],
             _not_higher,
         ),
         BehaviourTest(

@@ -14,9 +14,13 @@ __all__ = ["find_slices", "is_traditional"]
 LENGTHS = ((0, 10), (11, 30), (31, 80), (81, None))
 """Characters of a review, first and last; the site allows 140, later 350."""
 
-NEGATION = re.compile(r"不|没|沒|別|别|无|無|未|莫|勿|毫无")
+NEGATION = re.compile(
+    r"不(?![过過但仅僅错錯禁由])|[没沒]|(?<![特分区區个個级級类類性差告离離辨送久])[别別](?![人的离離于於重墅具致扭])"
+    r"|[无無](?![聊论論数數疑比敌敵]|间道|間道)|未(?![来來婚])|莫(?=[要怪让])|勿"
+)
+"""Words that negate; 不过, 特别, 无聊 and 未来 hold such a character and negate nothing, 不错 is praise."""
 
-CONTRAST = re.compile(r"但是|但|虽然|雖然|尽管|儘管|不过|不過|可是|然而|只是|却|卻|可惜")
+CONTRAST = re.compile(r"(?<!不)但(?!愿|願)|虽然|雖然|虽|雖|尽管|儘管|不过|不過|可是|然而|只是|却|卻|可惜")
 
 SCORE = re.compile(
     r"(?<![\d.:/年月第])(?:10|[0-9])(?:\.\d)?\s*(?:分(?![钟鐘之部手開开享析明])|/\s*(?:5|10)(?!\d)|[颗顆]?星)"
