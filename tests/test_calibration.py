@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from xingping.calibration import Blend, FilmMeans, LinearBlend, PredictionSets
+from xingping.calibration import UNKNOWN_FILMS, Blend, FilmMeans, LinearBlend, PredictionSets
 from xingping.metrics import expected_calibration_error, negative_log_likelihood
 
 N = 20_000
@@ -122,5 +122,37 @@ def test_a_films_interval_knows_what_its_reviews_share():
 
 def test_one_film_alone_says_nothing_of_what_films_share():
     means = FilmMeans.fit(np.array([3.0, 4.0, 5.0]), np.array([3, 4, 4]), np.zeros(3, dtype=np.int32))
-    assert means.between == 0
+    assert means.between == UNKNOWN_FILMS
     assert means.bias == pytest.approx(-1 / 3)
+    _, low, high = means.interval(3.0, 1_000_000)
+    assert high - low == pytest.approx(2 * 1.96 * 0.2, abs=0.01)
+
+
+def test_reviews_without_a_film_are_no_film():
+    rng = np.random.default_rng(0)
+    film = np.repeat(np.array([0, 1, 2, -1]), 500)
+    expected = rng.uniform(2, 4, len(film))
+    true = expected + np.array([0.3, -0.3, 0.0, 2.0])[film] + rng.normal(0, 0.5, len(film))
+    means = FilmMeans.fit(expected, true, film)
+    assert means.films == 3
+    assert np.sqrt(means.between) == pytest.approx(0.3, abs=0.05)
+    assert means.bias == pytest.approx(0.5, abs=0.05)
+
+
+def test_sets_of_few_reviews_hold_the_true_star_too(world):
+    scores, true = world
+    parts = [softmax(3 * scores), softmax(np.roll(scores, 1, axis=1))]
+    coverages = []
+    for start in range(0, 6000, 60):
+        some, held_out = slice(start, start + 30), slice(start + 30, start + 60)
+        seen = [part[some] for part in parts]
+        sets = PredictionSets.fit(Blend.cross_fitted(seen, true[some]), true[some])
+        answers = Blend.fit(seen, true[some])([part[held_out] for part in parts])
+        coverages.append(sets.measure(answers, true[held_out])["coverage"])
+    assert 0.885 < np.mean(coverages) < 0.94
+
+
+def test_a_round_number_of_reviews_may_be_left_out():
+    of_true = np.linspace(0.1, 0.9, 9)  # a tenth of nine and one more is one
+    probabilities = np.column_stack([of_true, *[(1 - of_true) / 4] * 4])
+    assert PredictionSets.fit(probabilities, np.ones(9, dtype=int)).threshold == pytest.approx(0.1)

@@ -40,6 +40,16 @@ def test_an_interval_is_as_wide_as_theory_says():
     assert Bootstrap({"a": values}).interval("a")["accuracy"] == interval
 
 
+def test_the_interval_of_a_calibration_error_does_not_shut_out_the_truth():
+    """Stars are drawn from the probabilities themselves, so the true error is 0; what is measured is chance alone."""
+    shares = RNG.dirichlet(np.ones(5) / 2, 1000)
+    true = (RNG.random((1000, 1)) > shares.cumsum(axis=1)).sum(axis=1).clip(max=4) + 1
+    interval = Bootstrap({"a": review_values(true, probabilities=shares)}).interval("a")["ece"]
+    assert 0 <= interval["low"] < 0.005
+    assert interval["low"] < interval["value"] < 0.06
+    assert interval["high"] < 0.06
+
+
 def test_films_drawn_whole_give_a_wider_interval_where_films_differ():
     film = np.repeat(np.arange(20), 100)
     values = {"accuracy": (film % 2).astype(float)}

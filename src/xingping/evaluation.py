@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xingping.answers import Ratings
 from xingping.baselines import FastTextBaseline, MajorityBaseline, MeanFeaturesBaseline, NgramBaseline
 from xingping.calibration import FilmMeans
-from xingping.intervals import Bootstrap, review_values
+from xingping.intervals import BEST_RULES, Bootstrap, review_values
 from xingping.metrics import decide, rating_metrics
 from xingping.slices import find_slices
 
@@ -212,11 +212,12 @@ def measure_doubt(
     dict
         `intervals`: `{"reviews" | "films": {model or baseline: {measure: {"value", "low", "high"}}}}`;
         `differences`: `{"reviews" | "films": {task: {baseline: {measure: {"value", "low", "high"}}}}}`, the model less
-        the baseline. `films` is left out where there are fewer than two.
+        the baseline. `films` is left out where there are fewer than two. `rules`: the rule of each measure of
+        probabilities.
     """
     rated = {name: answers for name, answers in baselines.items() if answers.probabilities is not None}
     values = {name: answers.values(true) for name, answers in {**models, **rated}.items()}
-    result: dict[str, Any] = {"intervals": {}, "differences": {}}
+    result: dict[str, Any] = {"intervals": {}, "differences": {}, "rules": {**BEST_RULES, "rmse": "mean"}}
     for unit, groups in {"reviews": None, "films": film}.items():
         if groups is not None and len(np.unique(groups)) < 2:
             continue

@@ -139,8 +139,9 @@ class EncodedReviews:
             ngrams=settings.ngrams,
             answers=settings.answers,
         )
+        film = np.where(self.reviews.film_names(valid) == "", -1, self.reviews.film[valid])
         return RatingPredictor.of_head(card, head, ngrams=ngrams).calibrate(
-            self.features.take(valid), self.texts(valid), self.reviews.ratings(valid), self.reviews.film[valid]
+            self.features.take(valid), self.texts(valid), self.reviews.ratings(valid), film
         )
 
     def rate(self, predictor: RatingPredictor, indices: Indices) -> Answers:

@@ -1,7 +1,11 @@
 """How far figures of a test split may be off by chance: bootstrap intervals, and paired differences.
 
 Efron and Tibshirani 1993, "An Introduction to the Bootstrap", percentile intervals. Drawing whole films in the place
-of reviews says what to expect of films that the model has not seen, and is wider where films differ.
+of reviews says what other films would do that the model knows as well as these, and is wider where films differ. Only
+after a split by film, where it knows none of them, is that what to expect of films that it has not seen.
+
+The calibration error adds up sizes of gaps, so chance alone makes it larger: each draw has the chance of the test split
+and its own. Its interval is therefore mirrored at the value (the basic bootstrap of Davison and Hinkley 1997, 5.2).
 """
 
 from collections.abc import Mapping
@@ -111,7 +115,7 @@ class Bootstrap:
     def interval(self, model: str) -> dict[str, dict[str, float]]:
         """Return the measures of a model, each as `{"value", "low", "high"}`."""
         return {
-            measure: _ends(self._figures[name, measure][0], self._draws[name, measure])
+            measure: _ends(self._figures[name, measure][0], self._draws[name, measure], mirrored=measure == "ece")
             for name, measure in self._columns
             if name == model
         }
@@ -137,6 +141,8 @@ def _figure(measure: str, means: Floats) -> Floats:
     return np.sqrt(figure) if measure == "rmse" else figure
 
 
-def _ends(value: float, draws: Floats) -> dict[str, float]:
+def _ends(value: float, draws: Floats, *, mirrored: bool = False) -> dict[str, float]:
     low, high = np.percentile(draws, LEVELS)
+    if mirrored:
+        low, high = max(0.0, 2 * value - high), max(0.0, 2 * value - low)
     return {"value": float(value), "low": float(low), "high": float(high)}

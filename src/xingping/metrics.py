@@ -111,7 +111,8 @@ def decide(probabilities: ArrayLike, rule: DecisionRule) -> Ints:
     Returns
     -------
     ndarray
-        (n,) ratings. Ties go to the likelier star, then to the lower one.
+        (n,) ratings. Of equal modes the lowest, of equal windows that with the likeliest star in the middle; the median
+        is the first star with half of the probability at or below it, and a mean half-way between two goes up.
     """
     proba = np.asarray(probabilities, dtype=np.float64)
     if rule == "mode":

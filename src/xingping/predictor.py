@@ -354,13 +354,14 @@ class RatingPredictor:
         features, texts
             As `predict_features` takes them.
         ratings, film
-            Their stars, (n,) 1..5, and the numbers of their films.
+            Their stars, (n,) 1..5, and the numbers of their films, -1 where none is named.
         """
         parts = self._parts(self._on_features().score_features(features).scores, texts)
         blend = LinearBlend.fit(parts, ratings) if self.task == "regression" else Blend.fit(parts, ratings)
         answers, sets = blend(parts), None
         if self.task != "regression":
-            sets = PredictionSets.fit(answers, ratings, self.card.answers.coverage)
+            unseen = Blend.cross_fitted(parts, ratings) if len(ratings) > 1 else answers
+            sets = PredictionSets.fit(unseen, ratings, self.card.answers.coverage)
             answers = expected_rating(answers)
         calibration = Calibration(blend=blend, sets=sets, films=FilmMeans.fit(answers, ratings, film))
         card = self.card.model_copy(update={"calibration": calibration})
