@@ -66,6 +66,16 @@ def test_focal_loss_is_cross_entropy_at_gamma_zero_and_forgets_sure_answers():
     torch.testing.assert_close(focal_loss(scores, classes, 2.0), -((1 - p) ** 2) * p.log())
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("lead", [15.0, 18.0, 60.0])
+def test_focal_loss_learns_nothing_wrong_from_what_is_certain(gamma, lead):
+    scores = torch.zeros(1, 5)
+    scores[0, 2] = lead
+    scores.requires_grad_()
+    focal_loss(scores, torch.tensor([2]), gamma).sum().backward()
+    assert scores.grad.abs().max() < 1e-3
+
+
 def test_ranked_probability_score_by_hand_and_by_the_distance_moved():
     certain = torch.full((1, 5), -40.0)
     certain[0, 3] = 40.0

@@ -14,6 +14,7 @@ from toy import BAD, GOOD, ToyEncoder, planted_reviews
 from xingping.config import HeadSettings, TrainingSettings
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.heads import RatingHead, Standardise
+from xingping.scoring import head_scores
 from xingping.training import LabelledFeatures, train_head
 
 HEAD = HeadSettings(token_dim=12, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)
@@ -93,6 +94,10 @@ def test_training_stops_early_and_keeps_the_best_epoch():
     assert len(losses) < 40
     assert trained.best_epoch == int(np.argmin(losses)) + 1
     assert len(losses) == trained.best_epoch + TRAINING.patience
+    scores = torch.from_numpy(head_scores(trained.head, noise.features))
+    kept = torch.nn.functional.cross_entropy(scores, torch.from_numpy(noise.ratings - 1)).item()
+    assert kept == pytest.approx(min(losses), abs=0.01)  # in bf16, or not
+    assert max(losses) - min(losses) > 0.05
     assert trained.history()["epochs"][0]["epoch"] == 1
 
 

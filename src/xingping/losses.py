@@ -130,7 +130,8 @@ def focal_loss(scores: Tensor, classes: Tensor, gamma: float) -> Tensor:
         The exponent.
     """
     log_p = -cross_entropy(scores, classes)
-    return -((1 - log_p.exp()).clamp(min=0) ** gamma) * log_p
+    # At 0 a power below 1 has no slope to give.
+    return -((1 - log_p.exp()).clamp(min=torch.finfo(log_p.dtype).eps) ** gamma) * log_p
 
 
 def ranked_probability_score(scores: Tensor, classes: Tensor) -> Tensor:
