@@ -172,6 +172,14 @@ def test_with_all_labels_the_model_is_the_run_s_own(run, monkeypatch):
     assert record["test"] == own["n"]
 
 
+def test_baselines_that_were_not_given_all_labels_lead_nowhere(run, monkeypatch):
+    monkeypatch.setattr("xingping.learning_curve.MOST_REVIEWS", 25)
+    record = Pipeline(RunDirectory.open(run)).learning_curve((20, 40), seeds=1)
+    assert [point["baselines"] for point in record["points"]] == [20, 25]
+    assert "40" not in record["leads"]["model"]["accuracy"]
+    assert describe_lead([], []) == "no size at which the baselines were trained on all labels"
+
+
 def test_regression_without_ngrams(run):
     assert run_command(["train", str(run), "--ngram-characters", "0", "--ngram-words", "0", "--epochs", "1"]) == 0
     pipeline = Pipeline(RunDirectory.open(run))

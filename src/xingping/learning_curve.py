@@ -5,8 +5,9 @@ Labels cost; the encoder has read much text before it sees any. Whether that pay
 A number of labels counts all that a person would have to give: four of five are trained on, and a fifth is the
 validation that early stopping and the weighing of the parts need, but never more than the run's validation split has.
 Both come from those splits of the run, so with all labels the model is trained as the run's own is. The n-gram
-baselines need no validation and are trained on all of the labels. Every curve is of nested samples, stratified by star:
-more labels are the same ones and others. What is measured is the run's test split, always whole.
+baselines need no validation and are trained on all of the labels, or on `baselines.MOST_REVIEWS` where there are more.
+Every curve is of nested samples, stratified by star: more labels are the same ones and others. What is measured is the
+run's test split, always whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -106,10 +107,11 @@ def trace_learning_curve(
     -------
     dict
         The content of `learning_curve.json`: `task`; `test`, the reviews that were measured; `seeds`; `points`, each
-        with `labels, train, valid` and `measures`, `{name: {measure: {"mean", "sd", "values"}}}` (`sd` is None of one
-        seed); and `leads`, what `describe_lead` says, by model and measure. Names are `model` (as `xingping train`
-        makes it), `head` (without the n-grams beside it), `char_ngram` and `word_ngram`. Each measure is taken by the
-        rule that is best for it (`intervals.BEST_RULES`).
+        with `labels, train, valid, baselines` (the labels that the baselines were trained on) and `measures`, `{name:
+        {measure: {"mean", "sd", "values"}}}` (`sd` is None of one seed); and `leads`, what `describe_lead` says, by
+        model and measure, of the points whose baselines have all labels. Names are `model` (as `xingping train` makes
+        it), `head` (without the n-grams beside it), `char_ngram` and `word_ngram`. Each measure is taken by the rule
+        that is best for it (`intervals.BEST_RULES`).
 
     Raises
     ------
@@ -129,6 +131,7 @@ def trace_learning_curve(
             shown = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
             progress.say(f"learning curve: {size:,} labels, seed {seed}: exact {shown}")
     points = [_point(size, trained[size]) for size in chosen]
+    equal = [point for point in points if point["baselines"] == point["labels"]]
     models = [name for name in points[0]["measures"] if name not in BASELINES]
     return {
         "task": task,
@@ -136,7 +139,7 @@ def trace_learning_curve(
         "seeds": seeds,
         "points": points,
         "leads": {
-            model: {name: describe_lead(chosen, find_leads(points, model, name)) for name in MEASURES}
+            model: {name: describe_lead(chosen[: len(equal)], find_leads(equal, model, name)) for name in MEASURES}
             for model in models
         },
     }
@@ -231,16 +234,20 @@ class _Curve:
         train, valid = (of[stratified_order(ratings(of), seed)] for of in (self.train, self.valid))
         labels = draw_labels(train, valid, size)
         true = ratings(self.test)
-        answers = self._models(labels, seed, path.with_suffix(".checkpoint")) | self._baselines(labels.all)
+        seen = labels.all[sample_reviews(size, most=MOST_REVIEWS, seed=self.data.settings.seed)]
+        answers = self._models(labels, seed, path.with_suffix(".checkpoint")) | self._baselines(seen)
         measures = {name: _measures(true, of_name) for name, of_name in answers.items()}
-        point = {"key": key, "train": len(labels.train), "valid": len(labels.valid), "measures": measures}
+        parts = {"train": len(labels.train), "valid": len(labels.valid), "baselines": len(seen)}
+        point = {"key": key, **parts, "measures": measures}
         write_json(path, point)
         return point
 
     def _models(self, labels: Labels, seed: int, checkpoint: Path) -> dict[str, Answers]:
         """Train a head; return the answers of the whole model, and of the head alone."""
         data = self.data
-        training = enough_steps(data.settings.training, len(labels.train))
+        training = data.settings.training
+        if len(labels.all) < len(self.train) + len(self.valid):  # with all, as the run's own is trained
+            training = enough_steps(training, len(labels.train))
         resumed = checkpoint if training is data.settings.training else None  # what takes seconds is begun again
         model = data.fit(self.task, labels.train, labels.valid, training=training, seed=seed, checkpoint=resumed)
         if model.ngrams is None:
@@ -248,9 +255,8 @@ class _Curve:
         head = data.calibrated(self.task, model.head, None, labels.valid)
         return {"model": data.rate(model, self.test), "head": data.rate(head, self.test)}
 
-    def _baselines(self, labels: Indices) -> dict[str, Answers]:
+    def _baselines(self, seen: Indices) -> dict[str, Answers]:
         data = self.data
-        seen = labels[sample_reviews(len(labels), most=MOST_REVIEWS, seed=data.settings.seed)]
         ratings = data.reviews.ratings(seen)
         chars = NgramBaseline("char").fit(data.texts(seen), ratings).predict_proba(data.texts(self.test))
         words = NgramBaseline("word").fit(data.words(seen), ratings).predict_proba(data.words(self.test))
@@ -269,7 +275,11 @@ def _point(size: int, trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in trained[0]["measures"]:
         of_name = {measure: [each["measures"][name][measure] for each in trained] for measure in MEASURES}
         measures[name] = {measure: _spread(values) for measure, values in of_name.items()}
-    return {"labels": size, "train": trained[0]["train"], "valid": trained[0]["valid"], "measures": measures}
+    return {
+        "labels": size,
+        **{name: trained[0][name] for name in ("train", "valid", "baselines")},
+        "measures": measures,
+    }
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
@@ -280,7 +290,7 @@ def _spread(values: list[float]) -> dict[str, Any]:
 def find_leads(points: Sequence[Mapping[str, Any]], model: str, measure: str) -> list[Lead]:
     """Say for each number of labels whether a model is ahead of the better of the n-gram baselines.
 
-    It is ahead, or behind, where it is so with every seed; else they are level.
+    It is ahead, or behind, where it is so with every seed; else they are level. One seed tells no lead from chance.
 
     Parameters
     ----------
@@ -310,6 +320,8 @@ def describe_lead(labels: Sequence[int], leads: Sequence[Lead]) -> str:
     leads
         (n,) of `find_leads`.
     """
+    if not leads:
+        return "no size at which the baselines were trained on all labels"
     stretches, turns, before = [], [], None
     for lead, group in groupby(zip(leads, labels, strict=True), key=lambda pair: pair[0]):
         sizes = [size for _, size in group]

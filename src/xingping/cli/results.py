@@ -97,6 +97,7 @@ def show_cross_validation(record: Mapping[str, Any]) -> None:
 def show_learning_curve(record: Mapping[str, Any]) -> None:
     """Print the shares of right ratings by the number of labels, and where the model is ahead."""
     points = record["points"]
+    caution = "; with one seed, chance may have decided" if record["seeds"] == 1 else ""
     for measure, share in SHARES.items():
         names = [name.replace("_", " ") for name in points[0]["measures"]]
         table = _table(f"{share}, {record['test']:,} test reviews, mean ± deviation", "labels", names)
@@ -104,7 +105,7 @@ def show_learning_curve(record: Mapping[str, Any]) -> None:
             table.add_row(f"{point['labels']:,}", *(_spread(of[measure]) for of in point["measures"].values()))
         Console(highlight=False).print(table)
         for model, leads in record["leads"].items():
-            print(f"{share}, {model} against the better n-grams: {leads[measure]}")
+            print(f"{share}, {model} against the better n-grams: {leads[measure]}{caution}")
         print()
 
 
