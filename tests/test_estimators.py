@@ -1,7 +1,10 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -12,6 +15,7 @@ from sklearn.utils import estimator_checks as checks
 from toy import planted_reviews
 from xingping import RatingClassifier, RatingRegressor
 from xingping.errors import SettingsError
+from xingping.estimators import _divide
 
 QUICK = {"epochs": 12, "patience": 12, "batch_size": 16, "learning_rate": 5e-3, "dropout": 0.1, "random_state": 0}
 
@@ -167,6 +171,15 @@ def test_one_state_gives_one_model_and_clones_know_nothing(classifier):
     np.testing.assert_array_equal(other.fit(texts, ratings).predict_proba(texts), first)
 
 
+def test_losses_can_be_chosen(classifier, regressor):
+    texts, ratings = planted_reviews(150, seed=1)
+    given = {"classification_loss": ("emd", "focal"), "class_weights": "balanced"}
+    assert classifier.set_params(**given).fit(texts, ratings).score(texts, ratings) > 0.8
+    plain = regressor.fit(texts, ratings).predict(texts[:9])
+    other = clone(regressor).set_params(regression_loss="huber").fit(texts, ratings).predict(texts[:9])
+    assert not np.array_equal(plain, other)
+
+
 def test_pipelines_cross_validation_and_grid_search(classifier):
     texts, ratings = planted_reviews(150)
     shouting = make_pipeline(FunctionTransformer(lambda rows: [f"{row}！" for row in rows]), classifier)
@@ -189,11 +202,26 @@ def test_a_fitted_one_can_be_pickled_and_saved_as_a_bundle(classifier, tmp_path)
     np.testing.assert_array_equal(loaded.rating, classifier.predict(texts[:5]))
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("一二三四五六七八九十"), st.integers(1, 5)), min_size=20), st.integers(0, 99))
+def test_no_text_is_in_training_and_validation(data, seed):
+    texts, ratings = [text for text, _ in data], np.array([rating for _, rating in data])
+    train, valid = _divide(texts, ratings, 0.2, seed)
+    assert sorted([*train, *valid]) == list(range(len(data)))
+    assert len(train) > 0 < len(valid)
+    if len(set(texts)) > 1:
+        assert {texts[row] for row in train}.isdisjoint(texts[row] for row in valid)
+
+
 def test_what_cannot_be_fitted_says_why(classifier):
     with pytest.raises(TypeError, match=r"write \[text\]"):
         classifier.fit("好看", [5])
     with pytest.raises(TypeError, match="one of them is of type int"):
         classifier.fit(["好看", 3], [5, 4])
+    with pytest.raises(TypeError, match="one of them is of type NoneType"):
+        classifier.fit(["好看", None], [5, 4])
+    with pytest.raises(TypeError, match=r"give its column of texts, such as table\['text'\]"):
+        classifier.fit(pd.DataFrame({"text": ["好看", "难看"]}), [5, 1])
     with pytest.raises(ValueError, match="1 to 5"):
         classifier.fit(["好看", "难看"], [5, 0])
     with pytest.raises(ValueError, match="inconsistent"):

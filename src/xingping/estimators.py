@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.model_selection import train_test_split
@@ -68,6 +69,11 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         batch_size: int = 64,
         learning_rate: float = 5e-4,
         weight_decay: float = 1e-2,
+        classification_loss: str | tuple[str, ...] = "cross_entropy",
+        label_softness: float = 0.5,
+        focal_gamma: float = 2.0,
+        regression_loss: str = "mse",
+        class_weights: str = "none",
         ngram_characters: int = 4,
         ngram_words: int = 2,
         optimize: str = "accuracy",
@@ -93,6 +99,11 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.classification_loss = classification_loss
+        self.label_softness = label_softness
+        self.focal_gamma = focal_gamma
+        self.regression_loss = regression_loss
+        self.class_weights = class_weights
         self.ngram_characters = ngram_characters
         self.ngram_words = ngram_words
         self.optimize = optimize
@@ -122,10 +133,10 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         if len(texts) != len(ratings):
             raise ValueError(f"{len(texts)} texts but {len(ratings)} stars: inconsistent numbers of samples")
         seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
-        train, valid = _divide(ratings, self.validation_fraction, seed)
         card_parts = self._settings()
         encoder = _loaded_encoder(card_parts["encoder"])
         cleaned = [clean_text(text, card_parts["cleaning"]) for text in texts]
+        train, valid = _divide(cleaned, ratings, self.validation_fraction, seed)
         store = FeatureStore(encoder.fingerprint, settings=card_parts["features"])
         store.encode(encoder, cleaned)
         features = store.view(cleaned)
@@ -150,7 +161,7 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
             of_train = [cleaned[row] for row in train]
             ngrams = NgramModel.fit(of_train, ratings[train], card.ngrams, Segmenter(card.segmentation))
         self.predictor_ = RatingPredictor.of_head(card, trained.head, ngrams=ngrams, encoder=encoder).calibrate(
-            valid_features.features, [cleaned[row] for row in valid], ratings[valid], np.zeros(len(valid), np.int32)
+            valid_features.features, [cleaned[row] for row in valid], ratings[valid], np.full(len(valid), -1, np.int32)
         )
         self.n_iter_ = len(trained.epochs)
         self.history_ = trained.history()
@@ -177,8 +188,8 @@ class _RatingEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is 
         }
 
     def _training_settings(self) -> TrainingSettings:
-        wanted = ("epochs", "patience", "batch_size", "learning_rate", "weight_decay")
-        return TrainingSettings.parse({name: getattr(self, name) for name in wanted})
+        given = [name for name in TrainingSettings.model_fields if hasattr(self, name) and name != "precision"]
+        return TrainingSettings.parse({name: getattr(self, name) for name in given})
 
     def __sklearn_tags__(self) -> Tags:
         """Say that the input is texts."""
@@ -205,6 +216,8 @@ class RatingClassifier(ClassifierMixin, _RatingEstimator):  # type: ignore[misc]
         The head (`config.HeadSettings`).
     epochs, patience, batch_size, learning_rate, weight_decay
         Its training (`config.TrainingSettings`).
+    classification_loss, label_softness, focal_gamma, regression_loss, class_weights
+        What is trained for (`config.TrainingSettings`); each estimator has the loss of its own task.
     ngram_characters, ngram_words
         Longest n-grams of the linear model beside the head; 0 and 0 for none.
     optimize
@@ -272,23 +285,32 @@ def _loaded_encoder(settings: EncoderSettings) -> FrozenEncoder:
     return load_encoder(settings)
 
 
-def _divide(ratings: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide into training and validation, by star where every star has two reviews."""
-    counts = np.bincount(ratings)
-    enough = counts[counts > 0].min() > 1 and share * len(ratings) >= np.count_nonzero(counts)
+def _divide(
+    texts: Sequence[str], ratings: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide into training and validation, no text in both, by star where every star has two texts."""
+    owner = pa.array(texts, pa.string()).dictionary_encode().indices.to_numpy()
+    _, first = np.unique(owner, return_index=True)
+    if len(first) == 1:  # then it has to be in both
+        owner = first = np.arange(len(texts))
+    stars = ratings[first]
+    counts = np.bincount(stars)
+    enough = counts[counts > 0].min() > 1 and share * len(first) >= np.count_nonzero(counts)
     train, valid = train_test_split(
-        np.arange(len(ratings)), test_size=share, random_state=seed, stratify=ratings if enough else None
+        np.arange(len(first)), test_size=share, random_state=seed, stratify=stars if enough else None
     )
-    return np.sort(train), np.sort(valid)
+    return np.flatnonzero(np.isin(owner, train)), np.flatnonzero(np.isin(owner, valid))
 
 
 def _checked_texts(X: Sequence[str]) -> list[str]:
     if isinstance(X, str):
         raise TypeError("a list of texts is needed, got one string; write [text]")
+    if getattr(X, "ndim", 1) != 1:
+        raise TypeError("a list of texts is needed, got a table; give its column of texts, such as table['text']")
     texts = list(X)
-    wrong = next((text for text in texts if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise TypeError(f"a list of texts is needed, one of them is of type {type(wrong).__name__}")
+    wrong = {type(text).__name__ for text in texts if not isinstance(text, str)}
+    if wrong:
+        raise TypeError(f"a list of texts is needed, one of them is of type {min(wrong)}")
     return texts
 
 
