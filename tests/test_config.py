@@ -16,7 +16,9 @@ def test_settings_survive_a_round_trip_through_json():
         ({"head": {"n_hops": 0}}, r"setting head\.n_hops: .*greater than or equal to 1 \(got 0\)"),
         ({"encoder": {"precision": "int3"}}, r"setting encoder\.precision"),
         ({"split": {"test": 0.9}}, r"setting split\.test: .*less than 0\.5"),
-        ({"tasks": ["classification", "classification"]}, "a task is named twice"),
+        ({"tasks": ["classification", "classification"]}, "setting tasks: each may be named once"),
+        ({"head": {"pooling": ["mean", "mean"]}}, "setting head.pooling: each may be named once"),
+        ({"training": {"classification_loss": ["emd", "emd"]}}, "classification_loss: each may be named once"),
         ({"tasks": []}, "setting tasks"),
         ({"training": {"learning_rate": "fast"}}, r"setting training\.learning_rate"),
         (

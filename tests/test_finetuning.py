@@ -19,7 +19,7 @@ from xingping.encoders import FrozenEncoder
 from xingping.end_to_end import LabelledTexts, TokenBatch, TunedNetwork
 from xingping.errors import EncoderError
 from xingping.features import FeatureStore, StoredFeatures
-from xingping.finetuning import finetune
+from xingping.finetuning import _Finetuning, finetune
 from xingping.heads import RatingHead
 from xingping.pipeline import STAGES, Pipeline
 from xingping.predictor import RatingPredictor
@@ -156,11 +156,32 @@ def test_weights_are_averaged_over_the_last_steps(tiny_encoder_folder, monkeypat
     assert mean.epochs[1].valid_loss != last.epochs[1].valid_loss
 
 
-def test_the_best_epoch_is_kept(tiny_encoder_folder, tmp_path):
-    trained, _ = tune(tiny_encoder_folder, epochs=4, learning_rate=0.05, averaging=0, warm_up=0)
+def test_the_average_is_that_of_all_states(tiny_encoder_folder, monkeypatch):
+    monkeypatch.setattr("xingping.finetuning.AVERAGED_EVERY", 1)
+    states, average = [], _Finetuning._average
+
+    def watched(training):
+        states.append({name: each.detach().clone() for name, each in training.weights.items()})
+        average(training)
+
+    monkeypatch.setattr(_Finetuning, "_average", watched)
+    trained, _ = tune(tiny_encoder_folder, averaging=0.5)  # of two epochs the second, which is kept
+    assert trained.best_epoch == 2
+    for name, kept in trained.head.named_parameters():
+        mean = torch.stack([state[f"head.{name}"] for state in states[STEPS:]]).mean(dim=0)
+        torch.testing.assert_close(kept.detach(), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_the_best_epoch_is_kept(tiny_encoder_folder):
+    trained, encoder = tune(tiny_encoder_folder, epochs=4, learning_rate=0.05, averaging=0, warm_up=0, precision="fp32")
     losses = [epoch.valid_loss for epoch in trained.epochs]
-    assert trained.best_epoch == int(np.argmin(losses)) + 1
+    assert trained.best_epoch == int(np.argmin(losses)) + 1 < 4
     assert [epoch.epoch for epoch in trained.epochs] == [1, 2, 3, 4]
+    valid = reviews(60, 2)
+    scores = torch.from_numpy(head_scores(trained.head, StoredFeatures.of(encoder.encode(valid.texts))))
+    kept = torch.nn.functional.cross_entropy(scores, torch.from_numpy(valid.ratings - 1)).item()
+    assert kept == pytest.approx(min(losses), abs=1e-3)
+    assert losses[-1] > min(losses) + 0.01
 
 
 def stop_after(steps):
@@ -297,6 +318,16 @@ def test_a_second_run_does_nothing_and_a_lost_encoder_is_trained_again(tuned_run
     assert due(settings.model_copy(update={"finetuning": FinetuneSettings()})) == ["train", "evaluate", "report"]
 
 
+def test_what_must_not_have_seen_the_stars_refuses_an_encoder_that_has(tuned_run, reviews_file, tmp_path, capsys):
+    for command in ("crossvalidate", "learning-curve", "tune"):
+        assert run_command([command, str(tuned_run)]) == 2
+        assert "fine-tuned on its stars; use a run without --finetune" in capsys.readouterr().err
+    arguments = ["run", str(reviews_file), "--out", str(tmp_path / "run"), "--split", "leave-one-film-out"]
+    assert run_command([*arguments, "--finetune", "full"]) == 2
+    assert "give --split film with --finetune, or --finetune none" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "reviews.parquet").exists()
+
+
 TEXTS = ["妙妙妙的片子", "烂烂烂", ""]
 
 
@@ -353,10 +384,10 @@ def test_a_frozen_training_takes_the_frozen_encoder_again(tuned_run, tmp_path, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--finetune", "half"], "setting finetuning.mode: Value error, choose none, lora, full or top-N"),
+        (["--finetune", "half"], "--finetune: choose none, lora, full or top-N"),
         (["--finetune", "top-0"], "choose none, lora, full or top-N"),
         (["--finetune", "top-99"], "2 layers are used; give top-1 to top-2, or full"),
-        (["--finetune", "full", "--finetune-layer-decay", "1.5"], "setting finetuning.layer_decay"),
+        (["--finetune", "full", "--finetune-layer-decay", "1.5"], "--finetune-layer-decay: Input"),
         (["--finetune", "lora", "--engine", "ray"], "--finetune trains on one machine; leave out --engine ray"),
         (["--finetune", "full", "--feature-unit", "word"], "--finetune trains on tokens"),
     ],
@@ -374,4 +405,14 @@ def test_what_cannot_be_tuned_is_one_line(
 def test_tuning_a_head_is_for_frozen_encoders(tuned_run, tmp_path, capsys):
     run = shutil.copytree(tuned_run, tmp_path / "run")
     assert run_command(["tune", str(run), "--budget", "1s"]) == 2
-    assert "this run fine-tunes" in capsys.readouterr().err
+    assert "tune trains new heads" in capsys.readouterr().err
+
+
+def test_a_refused_option_is_not_kept(trained_run, tmp_path, isolated_cache, capsys):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    before = read_json(run / "run.json")
+    assert run_command(["train", str(run), "--finetune", "top-99", "--quiet"]) == 2
+    assert "give top-1 to top-2, or full" in capsys.readouterr().err
+    assert read_json(run / "run.json") == before
+    assert run_command(["evaluate", str(run)]) == 0
+    assert "evaluate: already done" in capsys.readouterr().err

@@ -201,6 +201,35 @@ def test_the_films_that_a_run_keeps_can_be_taken_back(trained_run, tmp_path, mon
     assert report("--movie", "长城", "--movie", film)[0] == ("长城", film)
 
 
+def test_without_data_a_run_goes_on_with_its_own(trained_run, tmp_path, isolated_cache, capsys):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    assert run_command(["prepare", "--out", str(run)]) == 0
+    assert "prepare: already done" in capsys.readouterr().err
+    data = load(run, "run.json")["data"]
+    assert data == load(trained_run, "run.json")["data"]
+    assert Pipeline.create(tmp_path / "new", None, RunSettings()).data["name"] == "bundled sample"
+    assert Pipeline.create(tmp_path / "new", None, RunSettings()).data["name"] == "bundled sample"
+
+
+def test_models_of_tasks_that_a_run_does_not_have_any_more_are_gone(trained_run, tmp_path, isolated_cache, capsys):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    assert run_command(["train", str(run), "--tasks", "regression", "--epochs", "1", "--quiet"]) == 0
+    assert [path.name for path in (run / "models").iterdir()] == ["regression"]
+    assert run_command(["predict", str(run), "妙"]) == 0
+    assert run_command(["predict", str(run), "--task", "classification", "妙"]) == 2
+
+
+def test_why_rows_were_rejected_is_said(tmp_path, capsys):
+    path = tmp_path / "reviews.csv"
+    rows = [f"{number % 5 + 1},第{number}条" for number in range(30)] + ["9,好", "5,", "4,"]
+    path.write_text("\n".join(["star,text", *rows]), encoding="utf-8")
+    assert run_command(["prepare", str(path), "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    assert "33 rows read = 30 kept + 3 rejected + 0 duplicate" in said
+    assert "(2), " in said
+    assert str(tmp_path / "run" / "rejects.csv") in said
+
+
 def test_data_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.csv does not exist; give a CSV"):
         Pipeline.create(tmp_path / "run", tmp_path / "nothing.csv", RunSettings())

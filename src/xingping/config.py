@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from xingping.errors import SettingsError
 
@@ -29,6 +29,7 @@ __all__ = [
     "Settings",
     "SplitSettings",
     "TrainingSettings",
+    "describe_invalid",
     "help_of",
 ]
 
@@ -77,14 +78,26 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or cls.__name__
-            raise SettingsError(f"setting {where}: {first['msg']} (got {first['input']!r})") from error
+            where, message = describe_invalid(error)
+            raise SettingsError(f"setting {'.'.join(where) or cls.__name__}: {message}") from error
+
+
+def describe_invalid(error: ValidationError) -> tuple[tuple[str, ...], str]:
+    """Return which setting is the first that is wrong, by its names from the outside in, and what is wrong with it."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    return tuple(part for part in first["loc"] if isinstance(part, str)), f"{message} (got {first['input']!r})"
 
 
 def help_of(settings: type[Settings], field: str) -> str:
     """Return the one-line help of a field."""
     return settings.model_fields[field].description or ""
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("each may be named once")
+    return names
 
 
 class ColumnSettings(Settings):
@@ -175,6 +188,8 @@ class HeadSettings(Settings):
     members: int = Field(2, ge=1, le=32, description="Networks that differ by chance alone and answer together.")
     ordinal: OrdinalOutput = Field("corn", description="Output of the task ordinal: coral or corn.")
 
+    _pooling_once = field_validator("pooling")(_once)
+
 
 class TrainingSettings(Settings):
     """How a head is trained."""
@@ -200,6 +215,8 @@ class TrainingSettings(Settings):
         "auto is bf16 where the hardware multiplies it.",
     )
 
+    _loss_once = field_validator("classification_loss")(_once)
+
 
 class FinetuneSettings(Settings):
     """Whether and how the encoder is trained along with the head.
@@ -222,7 +239,9 @@ class FinetuneSettings(Settings):
     )
     warm_up: float = Field(0.1, ge=0, lt=1, description="Share of all steps over which the learning rates rise.")
     decay: DecayShape = Field("linear", description="How the learning rates fall afterwards: linear or cosine.")
-    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW; biases and norms have none.")
+    weight_decay: float = Field(
+        1e-2, ge=0, description="Weight decay of AdamW; biases and norms of the encoder have none."
+    )
     batch_size: int = Field(32, ge=1, le=65536, description="Reviews a step.")
     accumulation: int = Field(
         1, ge=1, le=65536, description="Parts that a step's reviews are computed in; each has a length of its own."
@@ -372,8 +391,4 @@ class RunSettings(Settings):
     language: Language = Field("en", description="Language of the report: en, or zh (Chinese).")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 
-    @model_validator(mode="after")
-    def _tasks_once(self) -> Self:
-        if len(set(self.tasks)) != len(self.tasks):
-            raise ValueError(f"a task is named twice: {', '.join(self.tasks)}")
-        return self
+    _tasks_once = field_validator("tasks")(_once)

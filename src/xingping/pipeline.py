@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STAGES", "Pipeline", "sample_path"]
 
+SAMPLE = "bundled sample"
+
 STAGES = ("prepare", "encode", "train", "evaluate", "report")
 
 
@@ -70,7 +72,7 @@ class Pipeline:
         out
             The run directory.
         data
-            A table of reviews; the bundled sample if None.
+            A table of reviews; if None, that of the directory, or the bundled sample where it has none yet.
         settings
             Take the place of those that the directory had.
         progress, engine
@@ -83,14 +85,14 @@ class Pipeline:
         OutputError
             The run directory cannot be written.
         """
-        path = data or sample_path()
+        path, name = _known_data(out) if data is None else (data, data.name)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
             raise InputError(f"{path} {what}; give a CSV, TSV, Parquet or JSON Lines file of reviews")
         run = RunDirectory.create(out)
         source = {
             "path": str(path.resolve()),
-            "name": path.name if data else "bundled sample",
+            "name": name,
             "bytes": path.stat().st_size,
             "sha256": _sha256(path),
         }
@@ -172,9 +174,11 @@ class Pipeline:
         Raises
         ------
         UsageError
-            There are too few films, or the run does not have the task.
+            There are too few films, the run does not have the task, or it fine-tunes its encoder.
         """
-        chosen, name = self._task(task), "crossvalidate"
+        name = "crossvalidate"
+        self._require_frozen(name)
+        chosen = self._task(task)
         key = self._experiment_key(name)
         outputs = ("cross_validation.json",)
         whole = fingerprint(key, chosen, folds)
@@ -205,9 +209,11 @@ class Pipeline:
         Raises
         ------
         UsageError
-            There are not that many labels, or the run does not have the task.
+            There are not that many labels, the run does not have the task, or it fine-tunes its encoder.
         """
-        chosen, name = self._task(task), "learning-curve"
+        name = "learning-curve"
+        self._require_frozen(name)
+        chosen = self._task(task)
         key = self._experiment_key(name)
         outputs = ("learning_curve.json", "learning_curve.png", "learning_curve.svg")
         whole = fingerprint(key, chosen, sizes, seeds, self.settings.language)  # the figure's; trainings stay
@@ -215,6 +221,14 @@ class Pipeline:
             self.progress.say(f"{name}: already done")
         found: dict[str, Any] = read_json(self.run.file(outputs[0]))
         return found
+
+    def _require_frozen(self, command: str) -> None:
+        """See that the features of the run are of an encoder that has not seen a single one of its stars."""
+        if self.settings.finetuning.enabled:
+            raise SettingsError(
+                f"{command} trains new heads on the run's features, and those of {self.run.path} are of an encoder "
+                "that was fine-tuned on its stars; use a run without --finetune"
+            )
 
     def _task(self, task: Task | None) -> Task:
         if task is not None and task not in self.settings.tasks:
@@ -245,8 +259,7 @@ class Pipeline:
         SettingsError
             The run does not have the task, or fine-tunes its encoder.
         """
-        if self.settings.finetuning.enabled:
-            raise SettingsError("tune searches a head for a frozen encoder, and this run fine-tunes; use another run")
+        self._require_frozen("tune")
         settings = self._work.tune(self._task(task), seconds, trials)
         self.run.update(settings=settings.model_dump(mode="json"))
         return Pipeline(self.run, self.progress, self.engine)
@@ -296,11 +309,25 @@ class Pipeline:
         return metrics
 
 
+def _known_data(out: Path) -> tuple[Path, str]:
+    """Return the table of a run directory and what it is called; the bundled sample where there is none yet."""
+    if (out / "run.json").exists():
+        known = RunDirectory.open(out).record.get("data")
+        if known is not None and known["name"] != SAMPLE:
+            return Path(known["path"]), known["name"]
+    return sample_path(), SAMPLE
+
+
 def _check_finetuning(settings: RunSettings, engine: EngineSettings) -> None:
     if engine.engine == "ray":
         raise SettingsError("--finetune trains on one machine; leave out --engine ray, or give --finetune none")
     if settings.features.unit == "word":
         raise SettingsError("--finetune trains on tokens; leave out --feature-unit word, or give --finetune none")
+    if settings.split.by == "leave-one-film-out":
+        raise SettingsError(
+            "--split leave-one-film-out trains a head for each film on features that have seen no star; give "
+            "--split film with --finetune, or --finetune none"
+        )
 
 
 def _sha256(path: Path) -> str:

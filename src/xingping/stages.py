@@ -1,9 +1,10 @@
 """What each stage does, from the files of the stages before it to its own."""
 
+import shutil
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from xingping.artifacts import RunDirectory, write_json
 from xingping.assessment import assess_run
@@ -78,6 +79,9 @@ class StageWork:
             f"prepare: {summary['rows_read']:,} rows read = {summary['rows_kept']:,} kept + "
             f"{summary['rows_rejected']:,} rejected + {summary['rows_duplicate']:,} duplicate"
         )
+        if summary["rows_rejected"]:
+            reasons = ", ".join(f"{reason} ({n:,})" for reason, n in summary["rejected_by_reason"].items())
+            self.progress.say(f"prepare: rejected: {reasons}; each with its line in {self.run.file('rejects.csv')}")
 
     def encode(self) -> None:
         """Encode every text that the store does not hold; where the encoder is fine-tuned, it encodes afterwards."""
@@ -104,12 +108,17 @@ class StageWork:
         With `--finetune` one network for all tasks is trained, encoder and head.
         """
         settings = self.settings
+        trainable = None
+        if settings.finetuning.enabled:
+            self.progress.say(f"train: the encoder too (--finetune {settings.finetuning.mode})")
+            trainable = TrainableEncoder(settings.encoder, settings.finetuning)  # what it refuses, it refuses now
         self.run.update(tuned_encoder=None)
+        self._remove_other_models()
         if settings.ngrams.enabled:
             self.progress.say("train: n-grams")
         ngrams = fit_ngrams(self.reviews, settings, self.reviews.indices("train"))
-        if settings.finetuning.enabled:
-            self._finetune(ngrams)
+        if trainable is not None:
+            self._finetune(trainable, ngrams)
             return
         jobs = [settings.tasks] if settings.training.joint else [(task,) for task in settings.tasks]
         for tasks in jobs:
@@ -119,10 +128,14 @@ class StageWork:
                 trained = self._train(tasks, checkpoint, advance)
             self._save_models(tasks, trained, ngrams)
 
-    def _finetune(self, ngrams: NgramModel | None) -> None:
+    def _remove_other_models(self) -> None:
+        """Remove models of tasks that the run does not have any more, so that nobody takes them for its own."""
+        for task in set(get_args(Task)) - set(self.settings.tasks):
+            shutil.rmtree(self.run.file(f"models/{task}"), ignore_errors=True)
+
+    def _finetune(self, trainable: TrainableEncoder, ngrams: NgramModel | None) -> None:
         """Train the encoder and a head for all tasks, and keep the encoder in the run directory."""
         settings, checkpoint = self.settings, self.run.file("models/finetuning")
-        trainable = TrainableEncoder(settings.encoder, settings.finetuning)
         total = settings.finetuning.epochs * len(self.reviews.indices("train"))
         with self.progress.bar("train: encoder and head", total, "reviews") as advance:
             trained = finetune(

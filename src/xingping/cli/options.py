@@ -8,9 +8,10 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from xingping.config import EngineSettings, RunSettings, Settings
+from xingping.config import EngineSettings, RunSettings, Settings, describe_invalid
 from xingping.errors import SettingsError
 
 __all__ = ["Out", "Quiet", "Run", "merge", "with_engine", "with_group", "with_settings"]
@@ -204,7 +205,13 @@ def merge(settings: RunSettings, values: Values) -> RunSettings:
     merged = settings.model_dump()
     for name, value in values.items():
         merged[name] = merged[name] | value if isinstance(value, dict) else value
-    return RunSettings.parse(merged)
+    try:
+        return RunSettings.model_validate(merged)
+    except ValidationError as error:
+        where, message = describe_invalid(error)
+        option = next((name for name, path in OPTIONS.items() if path == where), None)
+        named = f"setting {'.'.join(where)}" if option is None else f"--{option.replace('_', '-')}"
+        raise SettingsError(f"{named}: {message}") from error
 
 
 def _field(path: tuple[str, ...]) -> FieldInfo:

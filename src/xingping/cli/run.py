@@ -15,7 +15,9 @@ __all__ = ["command"]
 
 Data = Annotated[
     Path | None,
-    typer.Argument(metavar="DATA", help="Table of reviews; the bundled sample without it.", show_default=False),
+    typer.Argument(
+        metavar="DATA", help="Table of reviews; by default that of the run, or the bundled sample.", show_default=False
+    ),
 ]
 
 

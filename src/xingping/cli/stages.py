@@ -5,6 +5,7 @@ from pathlib import Path
 from xingping.cli.console import make_progress
 from xingping.cli.options import Values, merge
 from xingping.config import EngineSettings
+from xingping.errors import SettingsError
 
 __all__ = ["run_stage"]
 
@@ -21,10 +22,15 @@ def run_stage(name: str, path: Path, values: Values, *, quiet: bool, engine: Eng
     from xingping.pipeline import Pipeline
 
     run = RunDirectory.open(path)
+    before = run.record.get("settings")
     pipeline = Pipeline(run, make_progress(quiet=quiet), engine)
     if values:
         settings = merge(pipeline.settings, values)
         run.update(settings=settings.model_dump(mode="json"))
+    try:
         pipeline = Pipeline(run, pipeline.progress, engine)
-    pipeline.require_before(name)
-    pipeline.stage(name)
+        pipeline.require_before(name)
+        pipeline.stage(name)
+    except SettingsError:
+        run.update(settings=before)  # what was refused is not for the next command
+        raise
