@@ -12,6 +12,7 @@ __all__ = [
     "column_name",
     "encoder_name",
     "exact_stars",
+    "loss_name",
     "method_name",
     "pooling_name",
     "reason_name",
@@ -106,6 +107,17 @@ COLUMNS = {
     "user": N_("author"),
 }
 
+LOSSES = {
+    "cross_entropy": N_("cross-entropy"),
+    "soft_labels": N_("soft labels (SORD)"),
+    "focal": N_("focal loss"),
+    "emd": N_("ranked probability score (EMD)"),
+    "mse": N_("squared error"),
+    "huber": N_("Huber's loss"),
+    "coral": "CORAL",
+    "corn": "CORN",
+}
+
 POOLINGS = {"mean": N_("mean pooling"), "max": N_("maximum pooling"), "cls": N_("[CLS] pooling")}
 
 TUNINGS = {
@@ -121,7 +133,7 @@ TESTS = (
     N_("plain praise is above the middle"),
     N_("plain blame is below the middle"),
     N_("negated praise is below the middle"),
-    N_("double negation is above the middle"),
+    N_("double negation is above negation"),
     N_("negating praise lowers"),
     N_("negating blame raises"),
     N_("intensified praise does not lower"),
@@ -232,6 +244,11 @@ def column_name(role: str) -> str:
 def pooling_name(pooling: str) -> str:
     """Return what a pooling but self-attention is called."""
     return _(POOLINGS[pooling])
+
+
+def loss_name(loss: str) -> str:
+    """Return what a loss, or an ordinal output with its own, is called."""
+    return _(LOSSES[loss])
 
 
 def tuning_name(mode: str) -> str:

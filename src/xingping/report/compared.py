@@ -230,7 +230,10 @@ def _measure_table(runs: _Runs) -> Table:
             _("Difference"),
             _("On the same reviews, with its 95% interval; marked where the model is better beyond chance"),
         ),
-        Column(_("Difference, 95% over films"), _("Bootstrap over whole films: what other films would do")),
+        Column(
+            _("Difference, 95% over films"),
+            _("Bootstrap over whole films: what other films would do that the model knows as well as these"),
+        ),
     ]
     caption = _("Each measure by the rule that is best for it, for all runs alike")
     return Table(caption, _("Run"), columns, groups)

@@ -84,6 +84,29 @@ def with_interval(value: str, low: str, high: str) -> str:
     return _("{value} ({low} to {high})").format(value=value, low=low, high=high)
 
 
+def best_shares(metrics: Mapping[str, Any], models: Mapping[str, Measures]) -> dict[str, Measures]:
+    """Return `n` and both shares of some models, each by the rule that is best for it (`intervals.BEST_RULES`).
+
+    Parameters
+    ----------
+    metrics
+        `metrics.json`.
+    models
+        Measures of heads or baselines, by their own answers; they stand where there is no interval.
+    """
+    intervals = metrics["intervals"]["reviews"]
+    return {
+        name: {
+            "n": measures["n"],
+            **{
+                share: intervals[name][share]["value"] if name in intervals else measures[share]
+                for share in ("accuracy", "accuracy_within_one")
+            },
+        }
+        for name, measures in models.items()
+    }
+
+
 def headline(measures: Measures) -> str:
     """Return the headline of a page: how many of a hundred reviews are rated right."""
     exact, near = round(100 * measures["accuracy"]), round(100 * measures["accuracy_within_one"])

@@ -97,7 +97,10 @@ def interval_table(doubt: Mapping[str, Any], tasks: Sequence[str]) -> Table:
     columns = [
         Column(_("Value")),
         Column(_("95% over reviews"), _("Bootstrap over the test reviews: what chance in this test split does")),
-        Column(_("95% over films"), _("Bootstrap over whole films: what other films would do")),
+        Column(
+            _("95% over films"),
+            _("Bootstrap over whole films: what other films would do that the model knows as well as these"),
+        ),
         Column(_("Best baseline")),
         Column(
             _("Difference"),
@@ -164,7 +167,7 @@ def ceiling_finding(ceiling: Mapping[str, Any]) -> str:
 
 
 def slice_table(slices: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -> Table:
-    """Return both shares and the mean error of each task on kinds of reviews."""
+    """Return both shares and the mean error of each task on kinds of reviews of which there are enough."""
     rows = [
         Row(
             sentence_case(slice_name(name)),
@@ -175,6 +178,7 @@ def slice_table(slices: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -
             ],
         )
         for name, measured in slices.items()
+        if measured["n"] >= content.FEW_REVIEWS
     ]  # fmt: skip
     meaning = _("Exact / within one / mean error")
     columns = [Column(_("Test reviews")), *(Column(sentence_case(task_label(task)), meaning) for task in tasks)]

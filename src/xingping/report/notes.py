@@ -7,10 +7,13 @@ from xingping.language import _, join_list, join_sentences, ngettext
 from xingping.names import (
     column_name,
     encoder_name,
+    loss_name,
     pooling_name,
     reason_name,
+    sentence_case,
     side_name,
     source_name,
+    task_label,
     tuning_name,
     unused_name,
 )
@@ -192,14 +195,8 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         ),
         _("Head"): _head(settings["head"]),
         _("N-grams"): _ngrams(ngram_kinds(settings["ngrams"])),
-        _("Training"): _(
-            "at most {epochs} epochs of batches of {batch}, learning rate {rate}, stopped after {patience} without gain"
-        ).format(
-            epochs=training["epochs"],
-            batch=training["batch_size"],
-            rate=training["learning_rate"],
-            patience=training["patience"],
-        ),
+        _("Training"): _tuning(settings["finetuning"]) if "tuned" in encoder else _training(training),
+        _("Losses"): _losses(settings["tasks"], training, settings["head"]["ordinal"]),
         _("Splits"): join_list(
             [
                 *([_("by {what}").format(what=side_name(summary["split"]["by"]))] if "split" in summary else []),
@@ -210,6 +207,39 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         ),
         _("Time"): _("{time} in all").format(time=seconds),
     }
+
+
+def _training(training: Record) -> str:
+    said = _(
+        "at most {epochs} epochs of batches of {batch}, learning rate {rate}, stopped after {patience} without gain"
+    ).format(
+        epochs=training["epochs"],
+        batch=training["batch_size"],
+        rate=training["learning_rate"],
+        patience=training["patience"],
+    )
+    return "; ".join([said, *([_("one network for all tasks")] if training["joint"] else [])])
+
+
+def _tuning(finetuning: Record) -> str:
+    return _("{epochs} epochs of batches of {batch}, the best on validation kept; one network for all tasks").format(
+        epochs=finetuning["epochs"], batch=finetuning["batch_size"]
+    )
+
+
+def _losses(tasks: Sequence[str], training: Record, ordinal: str) -> str:
+    names = {
+        "classification": [loss_name(loss) for loss in _as_list(training["classification_loss"])],
+        "regression": [loss_name(training["regression_loss"])],
+        "ordinal": [loss_name(ordinal)],
+    }
+    parts = [
+        _("{what}: {column}").format(what=sentence_case(task_label(task)), column=" + ".join(names[task]))
+        for task in tasks
+    ]
+    if training["class_weights"] == "balanced":
+        parts.append(_("every star counts as much"))
+    return "; ".join(parts)
 
 
 def _ngrams(kinds: str) -> str:

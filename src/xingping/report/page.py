@@ -185,6 +185,7 @@ class _Site:
         test = {task: data.metrics["test"][task] for task in data.tasks}
         baselines, films = content.best_first(data.metrics["baselines"]), data.metrics["films"]
         n = test[data.tasks[0]]["n"]
+        shares = content.best_shares(data.metrics, test)
         decided = next((task for task in data.tasks if "decisions" in test[task]), None)
         decisions = test[decided]["decisions"] if decided else None
         means = data.metrics["film_means"][data.tasks[0]]
@@ -197,10 +198,10 @@ class _Site:
             "record": record,
             "settings": record["settings"],
             "summary": data.summary,
-            "headline": content.headline(test[data.tasks[0]]),
-            "standfirst": content.standfirst(test),
+            "headline": content.headline(shares[data.tasks[0]]),
+            "standfirst": content.standfirst(shares),
             "key_figures": key_figures(data.metrics, data.tasks[0]),
-            "comparison": content.comparison(test, baselines),
+            "comparison": content.comparison(shares, content.best_shares(data.metrics, baselines)),
             "margin": content.margin(n),
             "films_page": f"{FILM_PAGES}/index.html" if film_pages else "",
             "comparison_chart": figures.comparison_chart(
