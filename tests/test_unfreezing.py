@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from transformers import AlbertConfig, AlbertModel, AutoModel, BertConfig, BertModel
@@ -73,10 +74,39 @@ def test_each_way_opens_its_layers(deep_folder, mode, layers, opened):
 
 def test_dropout_is_that_of_the_settings_and_none_is_on_attention_weights(deep_folder):
     encoder = trainable(deep_folder, dropout=0.3)
+    names = [name for name, module in encoder.model.named_modules() if isinstance(module, torch.nn.Dropout)]
     encoder.unfreeze()
-    rates = {name: module.p for name, module in encoder.model.named_modules() if isinstance(module, torch.nn.Dropout)}
+    rates = {name: dropout_rate(encoder.model.get_submodule(name)) for name in names}
     assert {rates.pop(name) for name in list(rates) if name.endswith("self.dropout")} == {0.0}
     assert set(rates.values()) == {0.3}
+    encoder.merge()
+    assert {type(encoder.model.get_submodule(name)) for name in names} == {torch.nn.Dropout}
+
+
+def dropout_rate(module):
+    return module.p if isinstance(module, torch.nn.Dropout) else module.rate
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.99])
+def test_dropout_leaves_out_its_share_and_follows_from_its_seed(deep_folder, rate, dtype):
+    encoder = trainable(deep_folder, dropout=rate)
+    encoder.unfreeze()
+    module = encoder.model.get_submodule("embeddings.dropout").train()
+    values = torch.ones(301, 333, dtype=dtype, requires_grad=True)
+    dropped = []
+    for seed in (0, 0, 1):
+        encoder.seed_dropout(np.random.SFC64([seed]))
+        dropped.append(module(values))
+    assert torch.equal(dropped[0], dropped[1])
+    assert not torch.equal(dropped[0], dropped[2])
+    assert not torch.equal(dropped[2], module(values)), "the draws of one step differ"
+    kept = dropped[0] != 0
+    assert kept.float().mean() == pytest.approx(1 - rate, abs=0.005)
+    assert dropped[0][kept].unique().tolist() == pytest.approx([1 / (1 - rate)], rel=0.01)
+    dropped[0].sum().backward()
+    assert torch.equal(values.grad, dropped[0])
+    assert module.eval()(values) is values
 
 
 @pytest.mark.parametrize("mode", ["full", "lora"])

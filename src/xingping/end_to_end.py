@@ -64,6 +64,7 @@ class TokenBatch(NamedTuple):
     is_token: Tensor | None  # (batch, length) bool, False on padding; None where there is none
     content: Tensor  # (batch, length) bool, True on tokens that are not special
     cls: Tensor  # (batch,) place of the first special token
+    positions: Tensor | None = None  # (batch, length) where in its text a token stands; None where it stands so here
 
     @classmethod
     def of(cls, tokens: TokenizedTexts, texts: NDArray[np.int64], device: torch.device) -> Self:
@@ -90,6 +91,27 @@ class TokenBatch(NamedTuple):
         is_token = ~left_out if self.is_token is None else self.is_token & ~left_out
         return self._replace(is_token=is_token, content=content)
 
+    def packed(self) -> "TokenBatch":
+        """Return the batch with the tokens of each text one beside the other, and so no longer than it has to be."""
+        if self.is_token is None:
+            return self
+        counts = self.is_token.sum(dim=1)
+        length = int(counts.max())
+        places = (~self.is_token).long().argsort(dim=1, stable=True)[:, :length]  # tokens first, in their order
+        here = torch.arange(length, device=places.device) < counts[:, None]
+        before = self.is_token.long().cumsum(dim=1) - 1
+        return TokenBatch(
+            self.ids.gather(1, places),
+            None if bool(here.all()) else here,
+            self.content.gather(1, places) & here,
+            before.gather(1, self.cls[:, None])[:, 0],
+            places,
+        )
+
+
+POSITIONED = ("bert",)
+"""Kinds of models (`model_type`) that count positions from 0 and let them be given; others may count as they like."""
+
 
 class TunedNetwork(nn.Module):
     """An encoder and a head on its states; what a head gets of a text is what `FrozenEncoder` would give.
@@ -113,13 +135,15 @@ class TunedNetwork(nn.Module):
         self.encoder: nn.Module = model
         self.head = head
         self.layers, self.dtype = tuple(layers), dtype
+        self.takes_positions = model.config.model_type in POSITIONED
 
     def forward(self, batch: TokenBatch, masks: DropoutMasks | None = None) -> HeadOutput:
         """Score a batch; `masks` are of the head's dropout."""
         device = batch.ids.device.type
         mask = None if batch.is_token is None else batch.is_token.long()
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            output = self.encoder(input_ids=batch.ids, attention_mask=mask, output_hidden_states=True)
+            given = {} if batch.positions is None else {"position_ids": batch.positions}
+            output = self.encoder(input_ids=batch.ids, attention_mask=mask, output_hidden_states=True, **given)
         states = torch.cat([output.hidden_states[layer] for layer in self.layers], dim=-1)  # (batch, length, dim)
         values = self.head.standardise(states).to(self.dtype)
         cls = values[torch.arange(len(values), device=values.device), batch.cls]  # (batch, dim)

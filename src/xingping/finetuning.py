@@ -254,7 +254,7 @@ class _Finetuning:
         masks: DropoutMasks | None = None
         if self.network.head.has_dropout:
             masks = self.network.head.draw_masks(self._random(HEAD_DROPOUT, *where), len(part), self.dtype)
-        torch.manual_seed(int(self._random(ENCODER_DROPOUT, *where).random_raw() >> np.uint64(1)))
+        self.encoder.seed_dropout(self._random(ENCODER_DROPOUT, *where))
         longest = int(self.train.tokens.lengths[part].max())
         dropped = self._dropped((len(part), longest), where)
         size = max(1, MOST_TOKENS // longest)
@@ -264,6 +264,8 @@ class _Finetuning:
             batch = TokenBatch.of(self.train.tokens, part[rows], self.device)
             if dropped is not None:
                 batch = batch.without(dropped[rows, : batch.ids.shape[1]])
+                if self.network.takes_positions:
+                    batch = batch.packed()
             output: HeadOutput = self.network(batch, None if masks is None else masks.take(rows).to(self.device))
             loss, own = training_loss(self.losses, self.network.head, output, ratings, penalty=self.penalty, of=of)
             self.loss_sum += own.detach() * of

@@ -154,6 +154,8 @@ class Pipeline:
         if self.run.is_done(name, key, outputs):
             self.progress.say(f"{name}: already done")
             return False
+        if self.settings.finetuning.enabled and name in ("encode", "train"):
+            self._work.trainable  # noqa: B018 - what it refuses is refused before anything is forgotten
         return self.run.run_stage(name, key, outputs, getattr(self._work, name))
 
     def crossvalidate(self, *, folds: int | None = None, task: Task | None = None) -> dict[str, Any]:

@@ -87,8 +87,6 @@ class StageWork:
         """Encode every text that the store does not hold; where the encoder is fine-tuned, it encodes afterwards."""
         asked_for = [*self.settings.movies, *([self.settings.versus] if self.settings.versus else [])]
         find_films(self.reviews.film_counts(), asked_for)
-        if self.settings.finetuning.enabled:
-            TrainableEncoder(self.settings.encoder, self.settings.finetuning)  # says now what it would say later
         encoder = load_encoder(self.settings.encoder)
         self._encoder = encoder
         self.run.update(encoder={**encoder.describe(), "fingerprint": encoder.fingerprint}, tuned_encoder=None)
@@ -108,17 +106,15 @@ class StageWork:
         With `--finetune` one network for all tasks is trained, encoder and head.
         """
         settings = self.settings
-        trainable = None
         if settings.finetuning.enabled:
             self.progress.say(f"train: the encoder too (--finetune {settings.finetuning.mode})")
-            trainable = TrainableEncoder(settings.encoder, settings.finetuning)  # what it refuses, it refuses now
         self.run.update(tuned_encoder=None)
         self._remove_other_models()
         if settings.ngrams.enabled:
             self.progress.say("train: n-grams")
         ngrams = fit_ngrams(self.reviews, settings, self.reviews.indices("train"))
-        if trainable is not None:
-            self._finetune(trainable, ngrams)
+        if settings.finetuning.enabled:
+            self._finetune(ngrams)
             return
         jobs = [settings.tasks] if settings.training.joint else [(task,) for task in settings.tasks]
         for tasks in jobs:
@@ -133,9 +129,14 @@ class StageWork:
         for task in set(get_args(Task)) - set(self.settings.tasks):
             shutil.rmtree(self.run.file(f"models/{task}"), ignore_errors=True)
 
-    def _finetune(self, trainable: TrainableEncoder, ngrams: NgramModel | None) -> None:
+    @cached_property
+    def trainable(self) -> TrainableEncoder:
+        """The encoder that is fine-tuned, not loaded yet; what cannot be trained of it is refused here."""
+        return TrainableEncoder(self.settings.encoder, self.settings.finetuning)
+
+    def _finetune(self, ngrams: NgramModel | None) -> None:
         """Train the encoder and a head for all tasks, and keep the encoder in the run directory."""
-        settings, checkpoint = self.settings, self.run.file("models/finetuning")
+        settings, checkpoint, trainable = self.settings, self.run.file("models/finetuning"), self.trainable
         total = settings.finetuning.epochs * len(self.reviews.indices("train"))
         with self.progress.bar("train: encoder and head", total, "reviews") as advance:
             trained = finetune(
@@ -150,6 +151,7 @@ class StageWork:
                 progress=advance,
             )
         trainable.save(self.run.file(TUNED))
+        del self.trainable
         chosen = settings.encoder.model_copy(update={"layers": trainable.layers})
         self._encoder = encoder = load_encoder(chosen, self.run.file(TUNED))
         described = {**encoder.describe(), "name": settings.encoder.name, "tuned": settings.finetuning.mode}

@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from xingping.artifacts import atomic_folder
 from xingping.config import EncoderSettings, FinetuneSettings
@@ -51,6 +53,39 @@ def layer_of(name: str, last: int) -> int:
     if match := LAYER.search(name):
         return int(match[1]) + 1
     return 0 if "embeddings" in name else last
+
+
+class _Dropout(nn.Module):
+    """Dropout of single values whose draws are cheap on a CPU: 16 bits each, a fifth of the time of torch's own there.
+
+    Parameters
+    ----------
+    rate
+        Share of the values that become 0.
+    draws
+        Whose `random` draws; what is drawn in the step at hand follows from its state.
+    """
+
+    def __init__(self, rate: float, draws: "_Draws") -> None:
+        super().__init__()
+        self.rate, self._draws = rate, draws
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the values with some of them 0 and the others scaled up; all as they are outside training."""
+        if not self.training or not self.rate:
+            return values
+        n = values.numel()
+        words = self._draws.random.integers(0, 2**64, -(-n // 4), dtype=np.uint64)
+        draws = torch.from_numpy(words.view(np.int16)[:n]).view(values.shape)
+        kept = draws >= round(self.rate * 2**16) - 2**15
+        return values * (kept.to(values.dtype) / (1 - self.rate))
+
+
+class _Draws:
+    """Where the dropout of an encoder draws from."""
+
+    def __init__(self) -> None:
+        self.random = np.random.Generator(np.random.SFC64(0))
 
 
 class TrainableEncoder:
@@ -95,6 +130,7 @@ class TrainableEncoder:
         self.settings = finetuning
         self._tokenizer = load_tokenizer(self.source.folder, name, max_length=self.max_length)
         self._adapted: Any = None
+        self._draws = _Draws()
         self._attention: str | None = None
         check_fit(anatomy, self._tokenizer, name)
         if finetuning.top is not None and finetuning.top > self.last:
@@ -151,9 +187,12 @@ class TrainableEncoder:
         self._attention = model.config._attn_implementation
         if device == "cpu":
             model.set_attn_implementation("eager")
-        for name, module in model.named_modules():
+        for name, module in list(model.named_modules()):
             if isinstance(module, nn.Dropout):
-                module.p = 0.0 if name.endswith(ATTENTION_DROPOUT) else settings.dropout
+                rate = 0.0 if name.endswith(ATTENTION_DROPOUT) else settings.dropout
+                of_cpu = device == "cpu" and rate
+                new = _Dropout(rate, self._draws) if of_cpu else nn.Dropout(rate)
+                model.set_submodule(name, new.train(module.training))
         if settings.mode == "lora":
             self._adapted = self._adapt(model)
         else:
@@ -166,6 +205,11 @@ class TrainableEncoder:
             for name, weights in model.named_parameters():
                 weights.requires_grad_(first <= layer_of(name, self.last) <= self.last)
         return {name: self._rate(name, weights) for name, weights in model.named_parameters() if weights.requires_grad}
+
+    def seed_dropout(self, bits: np.random.SFC64) -> None:
+        """Have the dropout inside the encoder draw from here on."""
+        self._draws.random = np.random.Generator(bits)
+        torch.manual_seed(int(bits.random_raw() >> np.uint64(1)))
 
     def _rate(self, name: str, weights: nn.Parameter) -> Rate:
         """Return the rate of a weight: it shrinks from layer to layer on the way down (arXiv 1801.06146, 3.2)."""
@@ -194,6 +238,9 @@ class TrainableEncoder:
         if self._attention is not None:
             self.model.set_attn_implementation(self._attention)
         model: nn.Module = self.model
+        for name, module in list(model.named_modules()):
+            if isinstance(module, _Dropout):
+                model.set_submodule(name, nn.Dropout(module.rate))
         model.cpu().eval().requires_grad_(False)
 
     def save(self, folder: Path) -> None:
