@@ -59,6 +59,21 @@ def test_two_parts_that_see_different_things_are_both_used_and_noise_is_not(worl
     )
 
 
+def test_few_reviews_are_not_taken_for_more_than_they_are(world, monkeypatch):
+    scores, true = world
+    parts = [softmax(scores / 2), softmax(np.roll(scores, 1, axis=1) / 2)]
+
+    def loss_of_few(n):
+        draws = [slice(start, start + n) for start in range(0, 40 * n, n)]
+        blends = [Blend.fit([part[some] for part in parts], true[some]) for some in draws]
+        return np.mean([negative_log_likelihood(true, blend(parts)) for blend in blends])
+
+    few, many = loss_of_few(10), loss_of_few(400)
+    monkeypatch.setattr("xingping.calibration.PULL", 0.01)
+    assert few < loss_of_few(10) - 0.1
+    assert many == pytest.approx(loss_of_few(400), abs=0.01)
+
+
 def test_a_star_that_one_part_rules_out_stays_possible():
     part = np.array([[0.0, 0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0, 0.0]] * 10)
     answers = Blend.fit([part], np.array([4, 1] * 10))([part])

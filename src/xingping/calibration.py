@@ -24,8 +24,9 @@ SMALLEST = 1e-9
 
 ROUNDING = 1e-9
 
-PULL = 1e-3
-"""Penalty that pulls a blend to the plain geometric mean of its parts; it decides where validation has few reviews."""
+PULL = 4.0
+"""Penalty that pulls a blend to the plain mean of its parts, against the loss of all reviews together: it decides where
+validation has few of them, and hardly counts where it has thousands."""
 
 FOLDS = 5
 """Folds of validation for what must not see the reviews that it was fitted to."""
@@ -67,14 +68,15 @@ class Blend(Settings):
         rows, classes = np.arange(len(true)), to_classes(true)
         hits = np.eye(NUM_CLASSES)[classes]
         start = np.concatenate([np.full(len(parts), 1 / len(parts)), np.zeros(NUM_CLASSES)])
+        strength = PULL / len(true)
 
         def objective(values: Floats) -> tuple[float, Floats]:
             weights, bias = values[: len(parts)], values[len(parts) :]
             scores = _normalised(np.tensordot(weights, logs, axes=1) + bias)
             gap = np.exp(scores) - hits  # (n, 5)
             pull = values - start
-            loss = -scores[rows, classes].mean() + PULL * (pull @ pull)
-            gradient = np.concatenate([(logs * gap).sum(axis=2).mean(axis=1), gap.mean(axis=0)]) + 2 * PULL * pull
+            loss = -scores[rows, classes].mean() + strength * (pull @ pull)
+            gradient = np.concatenate([(logs * gap).sum(axis=2).mean(axis=1), gap.mean(axis=0)]) + 2 * strength * pull
             return loss, gradient
 
         best = minimize(objective, start, jac=True, method="L-BFGS-B").x
@@ -132,7 +134,7 @@ class LinearBlend(Settings):
         centre, mean = columns.mean(axis=0), true.mean()
         start = np.full(len(parts), 1 / len(parts))
         centred = columns - centre
-        gram = centred.T @ centred / len(true) + PULL * np.eye(len(parts))
+        gram = (centred.T @ centred + PULL * np.eye(len(parts))) / len(true)
         weights = start + np.linalg.solve(gram, centred.T @ (true - mean - centred @ start) / len(true))
         return cls(weights=tuple(weights.tolist()), bias=float(mean - centre @ weights))
 
