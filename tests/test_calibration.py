@@ -140,7 +140,7 @@ def test_one_film_alone_says_nothing_of_what_films_share():
     assert means.between == UNKNOWN_FILMS
     assert means.bias == pytest.approx(-1 / 3)
     _, low, high = means.interval(3.0, 1_000_000)
-    assert high - low == pytest.approx(2 * 1.96 * 0.2, abs=0.01)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(UNKNOWN_FILMS), abs=0.01)
 
 
 def test_reviews_without_a_film_are_no_film():
