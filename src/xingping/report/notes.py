@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xingping.language import _, join_list, join_sentences, ngettext
+from xingping.language import _, join_clauses, join_list, join_sentences, ngettext
 from xingping.names import (
     column_name,
     encoder_name,
@@ -218,7 +218,7 @@ def _training(training: Record) -> str:
         rate=training["learning_rate"],
         patience=training["patience"],
     )
-    return "; ".join([said, *([_("one network for all tasks")] if training["joint"] else [])])
+    return join_clauses([said, *([_("one network for all tasks")] if training["joint"] else [])])
 
 
 def _tuning(finetuning: Record) -> str:
@@ -239,7 +239,7 @@ def _losses(tasks: Sequence[str], training: Record, ordinal: str) -> str:
     ]
     if training["class_weights"] == "balanced":
         parts.append(_("every star counts as much"))
-    return "; ".join(parts)
+    return join_clauses(parts)
 
 
 def _ngrams(kinds: str) -> str:
