@@ -23,6 +23,7 @@ SMALLEST = 1e-9
 """Probabilities below count as this: a part that never saw a star does not rule it out for the others."""
 
 ROUNDING = 1e-9
+"""What a number that should be whole may lack."""
 
 PULL = 4.0
 """Penalty that pulls a blend to the plain mean of its parts, against the loss of all reviews together: it decides where

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from xingping.artifacts import RunDirectory, describe_versions, file_sha256, fingerprint, read_json
 from xingping.config import EngineSettings, RunSettings, Task
 from xingping.errors import InputError, RunDirectoryError, SettingsError
+from xingping.names import BUNDLED_SAMPLE
 from xingping.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from xingping.stages import StageWork
 
 __all__ = ["STAGES", "Pipeline", "sample_path"]
-
-SAMPLE = "bundled sample"
 
 STAGES = ("prepare", "encode", "train", "evaluate", "report")
 
@@ -315,9 +314,9 @@ def _known_data(out: Path) -> tuple[Path, str]:
     """Return the table of a run directory and what it is called; the bundled sample where there is none yet."""
     if (out / "run.json").exists():
         known = RunDirectory.open(out).record.get("data")
-        if known is not None and known["name"] != SAMPLE:
+        if known is not None and known["name"] != BUNDLED_SAMPLE:
             return Path(known["path"]), known["name"]
-    return sample_path(), SAMPLE
+    return sample_path(), BUNDLED_SAMPLE
 
 
 def _check_finetuning(settings: RunSettings, engine: EngineSettings) -> None:

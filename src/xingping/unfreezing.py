@@ -56,7 +56,7 @@ def layer_of(name: str, last: int) -> int:
 
 
 class _Dropout(nn.Module):
-    """Dropout of single values whose draws are cheap on a CPU: 16 bits each, a fifth of the time of torch's own there.
+    """Dropout of single values whose draws are cheap on a CPU: 16 bits each.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from pathlib import Path
 from xingping.cli.console import make_progress
 from xingping.cli.options import Values, merge
 from xingping.config import EngineSettings
-from xingping.errors import SettingsError
+from xingping.errors import UsageError
 
 __all__ = ["run_stage"]
 
@@ -31,6 +31,6 @@ def run_stage(name: str, path: Path, values: Values, *, quiet: bool, engine: Eng
         pipeline = Pipeline(run, pipeline.progress, engine)
         pipeline.require_before(name)
         pipeline.stage(name)
-    except SettingsError:
+    except UsageError:
         run.update(settings=before)  # what was refused is not for the next command
         raise
