@@ -12,11 +12,13 @@ from xingping.artifacts import read_json
 from xingping.errors import RunDirectoryError
 from xingping.graph_scorer import GraphNote
 from xingping.model_card import ModelCard
-from xingping.names import BUNDLED_SAMPLE
 
 __all__ = ["METRICS", "PAGE", "model_page", "published_metrics"]
 
 METRICS, PAGE = "metrics.json", "README.md"
+
+BUNDLED_SAMPLE = "bundled sample"
+"""What a run calls the project's own reviews."""
 
 MEASURES = {
     "accuracy": "exact star",
