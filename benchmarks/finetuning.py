@@ -21,6 +21,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from statistics import mean
 
+from joined import one_table
 from machine import describe_machine
 from xingping.artifacts import read_json
 from xingping.cli.console import make_progress
@@ -98,7 +99,7 @@ HEADINGS = [*TARGETS, "regression MAE", "regression RMSE"]
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=sample_path(), help="table of reviews")
+    parser.add_argument("--data", type=Path, nargs="+", default=[sample_path()], help="tables of reviews, joined")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--settings", type=json.loads, default={}, help="settings of the run as JSON, group by group")
     parser.add_argument("--out", type=Path, help="folder for the runs; by default one that is removed at the end")
@@ -106,9 +107,10 @@ def main():
     arguments = parser.parse_args()
     machine, results = describe_machine(), []
     with nullcontext(arguments.out) if arguments.out else tempfile.TemporaryDirectory() as folder:
+        data = one_table(arguments.data, Path(folder))
         for seed in arguments.seeds:
             out = Path(folder) / f"seed-{seed}"
-            settings, minutes, history = train(arguments.data, out, arguments.settings, seed)
+            settings, minutes, history = train(data, out, arguments.settings, seed)
             result = {"seed": seed, "minutes": minutes, **measure(out), "history": history}
             results.append({**result, "settings": settings.model_dump(mode="json")})
             print(f"\nseed {seed}: {minutes['epochs']:.1f} minutes of training, {minutes['stage']:.1f} of the stage")
@@ -121,7 +123,7 @@ def main():
         for name in ("whole", "head alone"):
             show(f"{name}, mean", {key: mean(result[name][key] for result in results) for key in HEADINGS})
     if arguments.json:
-        content = {"machine": machine, "data": arguments.data.name, "runs": results}
+        content = {"machine": machine, "data": [path.name for path in arguments.data], "runs": results}
         arguments.json.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,11 +1,12 @@
 """How well a run rates: whole runs with several seeds, each beside the best baseline, on the test split.
 
-    python benchmarks/rating.py REVIEWS.csv --out FOLDER [--seeds 0,1,2] [--json OUT] [-- RUN OPTIONS]
+    python benchmarks/rating.py REVIEWS.csv [MORE.csv] --out FOLDER [--seeds 0,1,2] [--json OUT] [-- RUN OPTIONS]
 
 Each seed gives another split and another training. A measure is taken by the rule that is best for it, for the model
 and the baselines alike: exact by the mode, within one by the window, the mean absolute error by the median, the root
 mean squared error by the mean. The best baseline is chosen for each measure and seed on the test split, in its favour;
 the difference to it has a paired bootstrap interval of 95 % over reviews. Runs that are finished are not repeated.
+Several tables are joined.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from joined import one_table
 from machine import describe_machine
 
 MEASURES = {"accuracy": 1, "accuracy_within_one": 1, "mae": -1, "rmse": -1, "nll": -1, "ece": -1}
@@ -29,17 +31,17 @@ def main() -> None:
         at = own.index("--")
         own, options = own[:at], own[at + 1 :]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reviews", type=Path, help="table of reviews")
+    parser.add_argument("reviews", type=Path, nargs="+", help="table of reviews")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--task", default="classification")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(own)
-    machine = describe_machine()
+    machine, data = describe_machine(), one_table(args.reviews, args.out)
     figures = {}
     for seed in args.seeds.split(","):
         folder = args.out / f"seed-{seed}"
-        command = [sys.executable, "-m", "xingping", "run", str(args.reviews), "--out", str(folder), "--seed", seed]
+        command = [sys.executable, "-m", "xingping", "run", str(data), "--out", str(folder), "--seed", seed]
         subprocess.run([*command, *options], check=True)
         figures[seed] = read(folder, args.task)
     show(figures)

@@ -133,7 +133,7 @@ def patched(tmp_path_factory):
         patch.setattr("xingping.pipeline.sample_path", lambda: sample)
         patch.setattr("xingping.stages.write_report", write_asked_report)
         patch.setattr("xingping.assessment.measure_faithfulness", partial(measure_faithfulness, reviews=5))
-        patch.setattr("xingping.learning_curve.LEAST_STEPS", 10)
+        patch.setattr("xingping.schedule.LEAST_STEPS", 10)
         estimators._loaded_encoder.cache_clear()
         yield folder
         estimators._loaded_encoder.cache_clear()

@@ -8,15 +8,12 @@ from hypothesis import strategies as st
 
 from xingping.artifacts import RunDirectory
 from xingping.cli import run_command
-from xingping.config import TrainingSettings
 from xingping.errors import SettingsError
 from xingping.fitting import EncodedReviews
 from xingping.learning_curve import (
-    LEAST_STEPS,
     choose_sizes,
     describe_lead,
     draw_labels,
-    enough_steps,
     find_leads,
     stratified_order,
 )
@@ -68,15 +65,6 @@ def test_sizes():
     for size in (9, 1201):
         with pytest.raises(SettingsError, match="from 10 to 1,200, the reviews of training and validation"):
             choose_sizes((size,), 1200)
-
-
-def test_few_labels_are_gone_through_more_often():
-    settings = TrainingSettings(epochs=8, patience=2, batch_size=64)
-    assert enough_steps(settings, 30_000) is settings
-    few = enough_steps(settings, 40)
-    assert few.epochs >= LEAST_STEPS
-    assert few.patience == 2 * few.epochs / 8
-    assert enough_steps(settings.model_copy(update={"epochs": 1, "batch_size": 640}), 40).epochs == LEAST_STEPS
 
 
 def points(*gaps):
@@ -163,7 +151,6 @@ def test_more_labels_make_a_better_model_and_a_finished_training_is_kept(run, mo
 
 
 def test_with_all_labels_the_model_is_the_run_s_own(run, monkeypatch):
-    monkeypatch.setattr("xingping.learning_curve.LEAST_STEPS", 1)
     record = Pipeline(RunDirectory.open(run)).learning_curve((None,), seeds=1)
     found = {name: of["mean"] for name, of in record["points"][0]["measures"]["model"].items()}
     own = load(run / "metrics.json")["test"]["classification"]

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from xingping.schedule import one_cycle, warm_up_and_fall
+from xingping.config import TrainingSettings
+from xingping.schedule import one_cycle, training_length, warm_up_and_fall
 
 
 @pytest.mark.parametrize("steps", [1, 5, 18, 19, 20, 100, 1000])
@@ -31,3 +32,13 @@ def test_rates_rise_to_the_peak_and_fall(steps, warm_up, decay):
     assert top == pytest.approx(warm_up * steps, abs=1)
     if steps == 1000:
         assert rates[-1] < 0.02
+
+
+def test_few_reviews_are_gone_through_more_often_unless_epochs_are_given():
+    settings = TrainingSettings()
+    assert training_length(settings, 30_000) == (8, 2)
+    assert training_length(settings, 640) == (40, 10)
+    assert training_length(settings, 1) == (400, 100)
+    assert training_length(settings.model_copy(update={"batch_size": 10}), 640) == (8, 2)
+    assert training_length(settings.model_copy(update={"epochs": 3}), 640) == (3, 2)
+    assert training_length(settings.model_copy(update={"patience": 1}), 640) == (40, 1)

@@ -194,8 +194,17 @@ class HeadSettings(Settings):
 class TrainingSettings(Settings):
     """How a head is trained."""
 
-    epochs: int = Field(8, ge=1, le=1000, description="Most passes over the training reviews.")
-    patience: int = Field(2, ge=1, description="Epochs without a better validation loss before stopping.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Most passes over the training reviews; by default 8, or as many as make 400 steps.",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better validation loss before stopping; by default a quarter of all, at least 2.",
+    )
     batch_size: int = Field(64, ge=1, le=65536, description="Reviews a step.")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")

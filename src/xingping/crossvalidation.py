@@ -25,6 +25,7 @@ from xingping.fitting import EncodedReviews
 from xingping.metrics import decide
 from xingping.progress import Progress
 from xingping.ratings import NUM_CLASSES
+from xingping.schedule import training_length
 from xingping.splits import SIDES, SPLITS, STARS, TEXT_KEY, UNUSED, divide_texts, film_ranks, hash_texts
 
 __all__ = ["MOST_FOLDS", "crossvalidate", "film_folds", "fold_sides"]
@@ -220,7 +221,7 @@ class _Folds:
         """Train, and return the answers to the reviews held out."""
         data = self.data
         train, valid, test = (np.flatnonzero(side == index) for index in (TRAIN, VALID, TEST))
-        total = data.settings.training.epochs * len(train)
+        total = training_length(data.settings.training, len(train)).epochs * len(train)
         with self.progress.bar(what, total, "reviews") as advance:
             predictor = data.fit(self.task, train, valid, checkpoint=checkpoint, progress=advance)
         answers = data.rate(predictor, test)

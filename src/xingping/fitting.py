@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xingping.baselines import sample_reviews
-from xingping.config import EncoderSettings, RunSettings, Task, TrainingSettings
+from xingping.config import EncoderSettings, RunSettings, Task
 from xingping.evaluation import Answers
 from xingping.features import StoredFeatures
 from xingping.heads import RatingHead
@@ -79,7 +79,6 @@ class EncodedReviews:
         train: Indices,
         valid: Indices,
         *,
-        training: TrainingSettings | None = None,
         seed: int | None = None,
         checkpoint: Path | None = None,
         progress: Callable[[int], None] | None = None,
@@ -92,7 +91,7 @@ class EncodedReviews:
             What is predicted.
         train, valid
             The reviews.
-        training, seed
+        seed
             In place of the run's.
         checkpoint, progress
             As `xingping.training.train_head` takes them.
@@ -103,7 +102,7 @@ class EncodedReviews:
             self.labelled(train),
             self.labelled(valid),
             settings.head,
-            training or settings.training,
+            settings.training,
             seed=settings.seed if seed is None else seed,
             checkpoint=checkpoint,
             progress=progress,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from xingping.artifacts import fingerprint, read_json, write_json
 from xingping.baselines import MOST_REVIEWS, NgramBaseline, sample_reviews
-from xingping.config import Task, TrainingSettings
+from xingping.config import Task
 from xingping.errors import RunDirectoryError, SettingsError
 from xingping.evaluation import Answers
 from xingping.fitting import EncodedReviews
@@ -36,7 +36,6 @@ __all__ = [
     "choose_sizes",
     "describe_lead",
     "draw_labels",
-    "enough_steps",
     "find_leads",
     "stratified_order",
     "trace_learning_curve",
@@ -46,11 +45,6 @@ FEWEST = 10
 """Labels that make a curve at least: eight to train on, two to validate by."""
 
 VALID_SHARE = 0.2
-
-LEAST_STEPS = 400
-"""Steps that a training may take at least, however few batches an epoch has."""
-
-MOST_EPOCHS = 1000
 
 MEASURES = ("accuracy", "accuracy_within_one", "mae", "rmse")
 
@@ -200,19 +194,6 @@ def draw_labels(train: Indices, valid: Indices, size: int) -> Labels:
     return Labels(np.sort(train[: size - n_valid]), np.sort(valid[:n_valid]))
 
 
-def enough_steps(settings: TrainingSettings, reviews: int) -> TrainingSettings:
-    """Return settings with so many epochs that a training may take `LEAST_STEPS` steps.
-
-    Few labels make an epoch of a step or two, and eight of those teach a head nothing. Patience grows with the epochs.
-    """
-    steps = settings.epochs * -(-reviews // settings.batch_size)
-    times = -(-LEAST_STEPS // steps)
-    if times == 1:
-        return settings
-    epochs = min(settings.epochs * times, MOST_EPOCHS)
-    return settings.model_copy(update={"epochs": epochs, "patience": settings.patience * times})
-
-
 class _Curve:
     """The trainings of one curve, and what they share."""
 
@@ -245,11 +226,7 @@ class _Curve:
     def _models(self, labels: Labels, seed: int, checkpoint: Path) -> dict[str, Answers]:
         """Train a head; return the answers of the whole model, and of the head alone."""
         data = self.data
-        training = data.settings.training
-        if len(labels.all) < len(self.train) + len(self.valid):  # with all, as the run's own is trained
-            training = enough_steps(training, len(labels.train))
-        resumed = checkpoint if training is data.settings.training else None  # what takes seconds is begun again
-        model = data.fit(self.task, labels.train, labels.valid, training=training, seed=seed, checkpoint=resumed)
+        model = data.fit(self.task, labels.train, labels.valid, seed=seed, checkpoint=checkpoint)
         if model.ngrams is None:
             return {"head": data.rate(model, self.test)}
         head = data.calibrated(self.task, model.head, None, labels.valid)

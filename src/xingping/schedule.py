@@ -1,10 +1,17 @@
-"""The learning rate as a function of the step alone, so that a training can go on from any step."""
+"""How long a training may be, and the learning rate as a function of the step alone, so that it can go on from any."""
 
 import math
+from typing import NamedTuple
 
-from xingping.config import DecayShape
+from xingping.config import DecayShape, TrainingSettings
 
-__all__ = ["one_cycle", "warm_up_and_fall"]
+__all__ = ["TrainingLength", "one_cycle", "training_length", "warm_up_and_fall"]
+
+EPOCHS, LEAST_STEPS = 8, 400
+"""Most epochs of a training, unless they make fewer steps than that."""
+
+PATIENCE = 1 / 4
+"""Epochs without a gain that end a training, as a share of the most; two at least."""
 
 WARM_UP = 0.05
 """Share of all steps over which the learning rate rises."""
@@ -14,6 +21,31 @@ FIRST, LAST = 1 / 25, 1 / 250_000
 
 MOMENTA = (0.85, 0.95)
 """Momentum at the peak, and at both ends."""
+
+
+class TrainingLength(NamedTuple):
+    """Most epochs of a training, and how many without a gain end it."""
+
+    epochs: int
+    patience: int
+
+
+def training_length(settings: TrainingSettings, reviews: int) -> TrainingLength:
+    """Return how long a training of a head may be.
+
+    Few reviews make an epoch of a step or two, and eight of those teach a head nothing: what the settings leave open
+    grows with their scarcity.
+
+    Parameters
+    ----------
+    settings
+        See `TrainingSettings.epochs` and `patience`.
+    reviews
+        How many there are to train on, at least 1.
+    """
+    steps = -(-reviews // settings.batch_size)
+    epochs = settings.epochs or max(EPOCHS, -(-LEAST_STEPS // steps))
+    return TrainingLength(epochs, settings.patience or max(2, round(epochs * PATIENCE)))
 
 
 def one_cycle(step: int, steps: int, peak: float) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from xingping.preparation import prepare
 from xingping.prepared import PreparedReviews
 from xingping.progress import Progress
 from xingping.report import find_films, write_report
+from xingping.schedule import training_length
 from xingping.segmentation import Segmenter
 from xingping.texts import TextBatches
 from xingping.training import LabelledFeatures, TrainedHead, train_head
@@ -118,7 +119,8 @@ class StageWork:
             return
         jobs = [settings.tasks] if settings.training.joint else [(task,) for task in settings.tasks]
         for tasks in jobs:
-            total = settings.training.epochs * len(self.reviews.indices("train"))
+            reviews = len(self.reviews.indices("train"))
+            total = training_length(settings.training, reviews).epochs * reviews
             checkpoint = self.run.file(f"models/{tasks[0]}") / "checkpoint"
             with self.progress.bar(f"train: {', '.join(tasks)}", total, "reviews") as advance:
                 trained = self._train(tasks, checkpoint, advance)

@@ -36,7 +36,7 @@ from xingping.heads import DropoutMasks, HeadOutput, RatingHead
 from xingping.losses import RatingLoss, redundancy_penalty
 from xingping.metrics import confusion_matrix, decide, expected_rating, round_rating, within_one
 from xingping.ranks import Ranks
-from xingping.schedule import one_cycle
+from xingping.schedule import one_cycle, training_length
 from xingping.scoring import head_scores
 
 __all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "measure_scores", "product_dtype", "train_head", "training_loss"]
@@ -48,7 +48,8 @@ LONGEST_GRADIENT = 1.0
 
 NORM_EPSILON = 1e-6
 
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SECONDS, LEAST_SECONDS = 30.0, 1.0
+"""Between checkpoints within an epoch, and between those at the ends of epochs, at least."""
 
 DIGESTED_TEXTS = 100
 """Texts whose vectors tell one data set from another, beside the lengths and the ratings of all."""
@@ -127,8 +128,8 @@ def train_head(
     seed
         Decides the first weights, the order of the reviews and the dropout; two runs on one machine agree.
     checkpoint
-        File to go on from where it is there and belongs to the same training, written at the end of each epoch and
-        every half a minute, and removed at the end.
+        File to go on from where it is there and belongs to the same training, written at the end of each epoch (of
+        short ones once a second) and every half a minute, and removed at the end.
     progress
         Called with the number of reviews seen since the last call, by this and all other processes together.
     on_epoch
@@ -170,6 +171,7 @@ class _Training:
         self.on_epoch = on_epoch or (lambda _epoch: None)
         self.train, self.valid = train, valid
         self.settings, self.penalty, self.seed = settings, head_settings.penalty, seed
+        self.length = training_length(settings, len(train.ratings))
         self.progress = progress or (lambda _done: None)
         self.ranks = Ranks.here()
         self.device = torch.device(choose_device(None))
@@ -189,7 +191,7 @@ class _Training:
         self.best_state: dict[str, Tensor] = {}
         self.epoch, self.batch, self.seen, self.seconds = 1, 0, 0, 0.0
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.checkpoint = checkpoint
+        self.checkpoint, self.saved = checkpoint, time.perf_counter()
         if checkpoint is not None:
             self.key = fingerprint(
                 tasks, head_settings.model_dump(), settings.model_dump(), seed, str(self.dtype), self.device.type,
@@ -199,7 +201,7 @@ class _Training:
 
     def run(self) -> TrainedHead:
         """Train to the end."""
-        while self.epoch <= self.settings.epochs and not self._is_enough():
+        while self.epoch <= self.length.epochs and not self._is_enough():
             self._run_epoch()
         self.head.load_state_dict(self.best_state)
         self.head.cpu().eval()
@@ -208,10 +210,10 @@ class _Training:
         return self.result
 
     def _is_enough(self) -> bool:
-        return bool(self.result.epochs) and self.epoch - 1 - self.result.best_epoch >= self.settings.patience
+        return bool(self.result.epochs) and self.epoch - 1 - self.result.best_epoch >= self.length.patience
 
     def _run_epoch(self) -> None:
-        start = saved = time.perf_counter()
+        start = time.perf_counter()
         before = self.seconds
         for item in self._items():
             self._step(item)
@@ -220,9 +222,8 @@ class _Training:
             self.progress(item.of)
             now = time.perf_counter()
             self.seconds = before + now - start
-            if now - saved >= CHECKPOINT_SECONDS:
+            if now - self.saved >= CHECKPOINT_SECONDS:
                 self._save()
-                saved = now
         epoch = self._validate()
         self.seconds = before + time.perf_counter() - start
         self.result.epochs.append(Epoch(**epoch, seconds=round(self.seconds, 3)))
@@ -232,7 +233,8 @@ class _Training:
             self.best_state = {name: value.clone() for name, value in self.head.state_dict().items()}
         self.epoch, self.batch, self.seen, self.seconds = self.epoch + 1, 0, 0, 0.0
         self.loss_sum.zero_()
-        self._save()
+        if time.perf_counter() - self.saved >= LEAST_SECONDS:
+            self._save()
         self.on_epoch(self.result.epochs[-1])
 
     def _items(self) -> Iterator[_Item]:
@@ -261,7 +263,7 @@ class _Training:
         return np.random.SFC64([self.seed, *what])
 
     def _step(self, item: _Item) -> None:
-        rate, momentum = one_cycle(self.step, self.settings.epochs * self.batches, self.settings.learning_rate)
+        rate, momentum = one_cycle(self.step, self.length.epochs * self.batches, self.settings.learning_rate)
         for group in self.optimizer.param_groups:
             group["lr"], group["betas"] = rate, (momentum, group["betas"][1])
         batch, masks = item.batch.to(self.device), None if item.masks is None else item.masks.to(self.device)
@@ -312,6 +314,7 @@ class _Training:
             **self.result.history(),
         }
         write_checkpoint(self.checkpoint, pack_checkpoint(self.key, tensors, record))
+        self.saved = time.perf_counter()
 
     def _go_on(self, path: Path) -> None:
         """Take up the state that a checkpoint holds, if one is there and fits."""

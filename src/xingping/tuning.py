@@ -18,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from xingping.artifacts import fingerprint
 from xingping.config import HeadSettings, Task, TrainingSettings
+from xingping.schedule import training_length
 from xingping.training import Epoch, LabelledFeatures, train_head
 
 __all__ = ["TuningResult", "tune_head"]
@@ -102,13 +103,14 @@ def tune_head(
     say = on_trial or (lambda _line: None)
     journal.parent.mkdir(parents=True, exist_ok=True)
     fixed = fingerprint(task, head.ordinal, training.model_dump(include=KEPT), train.digest(), valid.digest(), seed)
+    begin = _Start(head, training, training_length(training, len(train.ratings)).epochs, train.n_layers)
     study, choices = _open_study(journal, fixed, _choices(head, training), seed)
     if not _finished(study):
-        study.enqueue_trial(_parameters(head, training))
+        study.enqueue_trial(_parameters(begin))
     start = time.monotonic()
 
     def objective(trial: optuna.Trial) -> float:
-        tried_head, tried_training = _settings(trial, choices, head, training, train.n_layers)
+        tried_head, tried_training = _settings(trial, choices, begin)
         tried_head = tried_head.model_copy(update={"members": 1})  # what is best for one is best for several
         best = float("inf")
 
@@ -137,10 +139,20 @@ def tune_head(
         study.optimize(objective, n_trials=trials, timeout=seconds - (time.monotonic() - start), callbacks=[note])
     best = study.best_trial
     first = _finished(study)[0]
-    best_head, best_training = _settings(optuna.trial.FixedTrial(best.params), choices, head, training, train.n_layers)
+    best_head, best_training = _settings(optuna.trial.FixedTrial(best.params), choices, begin)
     pruned = sum(trial.state == optuna.trial.TrialState.PRUNED for trial in study.trials)
     tried = len(_finished(study)) + pruned
     return TuningResult(best_head, best_training, float(best.values[0]), float(first.values[0]), tried, pruned)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a search begins: the settings at hand, how many epochs they make, and the layers that the head sees."""
+
+    head: HeadSettings
+    training: TrainingSettings
+    epochs: int
+    n_layers: int
 
 
 KEPT = {"classification_loss", "label_softness", "focal_gamma", "regression_loss", "class_weights", "precision"}
@@ -175,13 +187,10 @@ def _open_study(journal: Path, name: str, wanted: Choices, seed: int) -> tuple[o
 
 
 def _settings(
-    trial: optuna.Trial | optuna.trial.FixedTrial,
-    choices: Choices,
-    head: HeadSettings,
-    training: TrainingSettings,
-    n_layers: int,
+    trial: optuna.Trial | optuna.trial.FixedTrial, choices: Choices, begin: _Start
 ) -> tuple[HeadSettings, TrainingSettings]:
     """Return the settings that a trial tries."""
+    head, training = begin.head, begin.training
     chosen = {name: trial.suggest_categorical(name, values) for name, values in choices.items()}
     tried: dict[str, Any] = {
         "pooling": tuple(str(chosen["pooling"]).split(",")),
@@ -191,28 +200,30 @@ def _settings(
         "n_hops": trial.suggest_int("n_hops", 1, max(32, head.n_hops), log=True),
         "penalty": trial.suggest_float("penalty", LEAST, 1.0, log=True),
     }
-    if n_layers > 1:
+    if begin.n_layers > 1:
         kinds = get_args(HeadSettings.model_fields["layer_mix"].annotation)
         tried["layer_mix"] = trial.suggest_categorical("layer_mix", kinds)
     how: dict[str, Any] = {
         "learning_rate": trial.suggest_float("learning_rate", LEAST, 1e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", LEAST, 1.0, log=True),
         "batch_size": chosen["batch_size"],
-        "epochs": trial.suggest_int("epochs", min(3, training.epochs), max(12, training.epochs)),
+        "epochs": trial.suggest_int("epochs", min(3, begin.epochs), max(12, begin.epochs)),
     }
     return HeadSettings.parse(head.model_dump() | tried), TrainingSettings.parse(training.model_dump() | how)
 
 
-def _parameters(head: HeadSettings, training: TrainingSettings) -> dict[str, Any]:
+def _parameters(begin: _Start) -> dict[str, Any]:
     """Return settings as the parameters of a trial; no penalty and no decay count as the least of each."""
+    head, training = begin.head, begin.training
     of_head = ("token_dim", "token_dropout", "dropout", "hidden_dim", "n_hops", "attention_dim", "layer_mix")
-    of_training = ("learning_rate", "batch_size", "epochs")
+    of_training = ("learning_rate", "batch_size")
     return {
         "pooling": ",".join(head.pooling),
         "penalty": max(head.penalty, LEAST),
         "weight_decay": max(training.weight_decay, LEAST),
         **{name: getattr(head, name) for name in of_head},
         **{name: getattr(training, name) for name in of_training},
+        "epochs": begin.epochs,
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xingping.config import TrainingSettings
 from xingping.language import _, join_clauses, join_list, join_sentences, ngettext
 from xingping.names import (
     column_name,
@@ -18,6 +19,7 @@ from xingping.names import (
     unused_name,
 )
 from xingping.report.content import ngram_kinds, share
+from xingping.schedule import training_length
 
 __all__ = [
     "data_note",
@@ -179,6 +181,7 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
     """
     settings = record["settings"]
     source, training, split = summary["source"], settings["training"], settings["split"]
+    trained_on = summary["splits"]["train"]["reviews"]
     columns = [
         _("{what}: {column}").format(what=column_name(role), column=column)
         for role, column in summary["columns"].items() if column
@@ -195,7 +198,7 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         ),
         _("Head"): _head(settings["head"]),
         _("N-grams"): _ngrams(ngram_kinds(settings["ngrams"])),
-        _("Training"): _tuning(settings["finetuning"]) if "tuned" in encoder else _training(training),
+        _("Training"): _tuning(settings["finetuning"]) if "tuned" in encoder else _training(training, trained_on),
         _("Losses"): _losses(settings["tasks"], training, settings["head"]["ordinal"]),
         _("Splits"): join_list(
             [
@@ -209,14 +212,15 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
     }
 
 
-def _training(training: Record) -> str:
+def _training(training: Record, reviews: int) -> str:
+    length = training_length(TrainingSettings.parse(dict(training)), reviews)
     said = _(
         "at most {epochs} epochs of batches of {batch}, learning rate {rate}, stopped after {patience} without gain"
     ).format(
-        epochs=training["epochs"],
+        epochs=length.epochs,
         batch=training["batch_size"],
         rate=training["learning_rate"],
-        patience=training["patience"],
+        patience=length.patience,
     )
     return join_clauses([said, *([_("one network for all tasks")] if training["joint"] else [])])
 
