@@ -35,6 +35,12 @@ def test_a_search_finds_a_better_pooling_and_begins_with_what_there_is(splits, t
     assert f"{found.first_loss:.4f}" in lines[0]
 
 
+def test_epochs_that_are_left_open_are_those_that_so_many_reviews_take(splits, tmp_path):
+    training = TrainingSettings(batch_size=32, learning_rate=2e-3)
+    options = {"seed": 0, "seconds": 60, "journal": tmp_path / "journal.log", "trials": 1}
+    assert tune_head("classification", *splits, POOR, training, **options).training.epochs == 40
+
+
 def test_another_search_goes_on_from_there(splits, tmp_path):
     first = search(splits, tmp_path / "journal.log", trials=2)
     second = search(splits, tmp_path / "journal.log", trials=1)
