@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,15 @@ def reviews(n, seed):
     return LabelledTexts(*planted_reviews(n, seed))
 
 
-def tune(folder, mode="full", tasks=("classification",), n=REVIEWS, head=HEAD, seed=0, layers=None, **options):
+def tune(
+    folder, mode="full", tasks=("classification",), n=REVIEWS, head=HEAD, seed=0, layers=None, film=None, **options
+):
     """Return the trained head and the encoder."""
     run = {name: options.pop(name) for name in ("checkpoint", "progress", "on_epoch") if name in options}
     settings = FinetuneSettings(mode=mode, **(QUICK | options))
     encoder = TrainableEncoder(EncoderSettings(name=str(folder), layers=layers), settings)
-    trained = finetune(tasks, encoder, reviews(n, 1), reviews(60, 2), head, LOSSES, seed=seed, **run)
+    train = replace(reviews(n, 1), film=film)
+    trained = finetune(tasks, encoder, train, reviews(60, 2), head, LOSSES, seed=seed, **run)
     return trained, encoder
 
 
@@ -224,23 +228,44 @@ def stop_after(steps):
     return progress
 
 
+FILM = np.arange(REVIEWS, dtype=np.int32) % 7 - 1
+
+
 @pytest.mark.parametrize(
-    ("mode", "steps"), [("full", 2), ("full", STEPS), ("full", STEPS + 1), ("lora", 17), ("top-1", 2 * STEPS)]
-)
-def test_a_stopped_training_goes_on_to_the_same_bytes(tiny_encoder_folder, mode, steps, tmp_path, monkeypatch):
+    ("mode", "steps", "film"),
+    [
+        ("full", 2, None), ("full", STEPS, None), ("full", STEPS + 1, None), ("lora", 17, None),
+        ("top-1", 2 * STEPS, None), ("full", STEPS + 2, FILM),
+    ],
+)  # fmt: skip
+def test_a_stopped_training_goes_on_to_the_same_bytes(tiny_encoder_folder, mode, steps, film, tmp_path, monkeypatch):
     monkeypatch.setattr("xingping.finetuning.CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr("xingping.finetuning.AVERAGED_EVERY", 2)
-    path, undisturbed = tmp_path / "checkpoint", comparable(*tune(tiny_encoder_folder, mode, averaging=0.7))
+    how = {"mode": mode, "averaging": 0.7, "film": film}
+    path, undisturbed = tmp_path / "checkpoint", comparable(*tune(tiny_encoder_folder, **how))
     with pytest.raises(KeyboardInterrupt):
-        tune(tiny_encoder_folder, mode, averaging=0.7, checkpoint=path, progress=stop_after(steps))
+        tune(tiny_encoder_folder, **how, checkpoint=path, progress=stop_after(steps))
     seen = []
-    going_on = tune(tiny_encoder_folder, mode, averaging=0.7, checkpoint=path, progress=seen.append)
+    going_on = tune(tiny_encoder_folder, **how, checkpoint=path, progress=seen.append)
     assert comparable(*going_on) == undisturbed
     assert sum(seen) == 2 * REVIEWS
     seen.clear()
-    again = tune(tiny_encoder_folder, mode, averaging=0.7, checkpoint=path, progress=seen.append)
+    again = tune(tiny_encoder_folder, **how, checkpoint=path, progress=seen.append)
     assert comparable(*again) == undisturbed
     assert seen == [2 * REVIEWS]  # known from the checkpoint
+
+
+def test_what_a_film_adds_is_learned_along_and_not_kept(tiny_encoder_folder):
+    texts, ratings = planted_reviews(240, 1)
+    film = (ratings > 2).astype(np.int32)
+    train = LabelledTexts([text[-4:] for text in texts], ratings, film)  # hardly a word is left
+    settings = FinetuneSettings(mode="full", **QUICK)
+    encoder = TrainableEncoder(EncoderSettings(name=str(tiny_encoder_folder)), settings)
+    training = _Finetuning(("regression",), encoder, train, reviews(60, 2), HEAD, LOSSES, 0, None, None, None)
+    trained = training.run()
+    low, high = training.effects.offsets[:, 0].tolist()
+    assert high > low + 0.5
+    assert set(trained.head.state_dict()) == set(RatingHead(encoder.dim, HEAD, ("regression",)).state_dict())
 
 
 def test_a_checkpoint_of_another_training_is_ignored(tiny_encoder_folder, tmp_path):
@@ -387,7 +412,7 @@ def test_a_run_stopped_after_the_training_does_not_train_again(
     out = tmp_path / "run"
     arguments = ["run", str(reviews_file), "--out", str(out), "--encoder", str(tiny_encoder_folder), "--dropout", "0.1"]
 
-    def interrupted(*_arguments):
+    def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -3,6 +3,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,9 @@ def labelled(n, seed):
     return texts, LabelledFeatures(StoredFeatures.of(ToyEncoder().encode(texts)), ratings)
 
 
-def train(task="classification", head=HEAD, training=TRAINING, seed=0, **options):
-    return train_head(task, labelled(600, 1)[1], labelled(100, 2)[1], head, training, seed=seed, **options)
+def train(task="classification", head=HEAD, training=TRAINING, seed=0, film=None, **options):
+    data = replace(labelled(600, 1)[1], film=film)
+    return train_head(task, data, labelled(100, 2)[1], head, training, seed=seed, **options)
 
 
 @pytest.mark.parametrize(
@@ -219,16 +221,21 @@ def comparable(trained):
     return history, safetensors.torch.save(trained.head.state_dict())
 
 
-@pytest.mark.parametrize("steps", [1, 18, 19, 20, 47])  # 19 steps are an epoch
-def test_a_stopped_training_goes_on_to_the_same_bytes(steps, tmp_path, monkeypatch):
+FILM = np.arange(600, dtype=np.int32) % 7 - 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "film"), [(1, None), (18, None), (19, None), (20, None), (47, None), (20, FILM), (37, FILM)]
+)  # 19 steps are an epoch
+def test_a_stopped_training_goes_on_to_the_same_bytes(steps, film, tmp_path, monkeypatch):
     monkeypatch.setattr("xingping.training.CHECKPOINT_SECONDS", 0.0)
     short, path = TRAINING.model_copy(update={"epochs": 3}), tmp_path / "models" / "checkpoint"
     with pytest.raises(KeyboardInterrupt):
-        train(training=short, checkpoint=path, progress=stop_after(steps))
+        train(training=short, film=film, checkpoint=path, progress=stop_after(steps))
     assert path.is_file() == (steps > 1)  # progress is told before the checkpoint is written
     seen = []
-    trained = train(training=short, checkpoint=path, progress=seen.append)
-    assert comparable(trained) == comparable(train(training=short))
+    trained = train(training=short, film=film, checkpoint=path, progress=seen.append)
+    assert comparable(trained) == comparable(train(training=short, film=film))
     assert sum(seen) == 3 * 600
     assert list(path.parent.iterdir()) == []
 

@@ -26,8 +26,8 @@ ROUNDING = 1e-9
 """What a number that should be whole may lack."""
 
 PULL = 4.0
-"""Penalty that pulls a blend to the plain mean of its parts, against the loss of all reviews together: it decides where
-validation has few of them, and hardly counts where it has thousands."""
+"""Penalty that pulls a blend to the plain mean of its parts, against the loss of all reviews, or films, together: it
+decides where validation has few of them, and hardly counts where it has thousands."""
 
 FOLDS = 5
 """Folds of validation for what must not see the reviews that it was fitted to."""
@@ -56,7 +56,7 @@ class Blend(Settings):
     bias: tuple[float, ...] = Field(min_length=NUM_CLASSES, max_length=NUM_CLASSES)
 
     @classmethod
-    def fit(cls, parts: Sequence[Floats], true: Ints) -> "Blend":
+    def fit(cls, parts: Sequence[Floats], true: Ints, groups: NDArray[np.int32] | None = None) -> "Blend":
         """Choose weights and bias with the least negative log-likelihood.
 
         Parameters
@@ -65,12 +65,14 @@ class Blend(Settings):
             Probabilities of each part, (n, 5) each, of reviews that no part was trained on.
         true
             (n,) 1..5.
+        groups
+            (n,) numbers of what is independent of each other, such as films; by default each review is.
         """
         logs = np.stack([_log(part) for part in parts])  # (parts, n, 5)
         rows, classes = np.arange(len(true)), to_classes(true)
         hits = np.eye(NUM_CLASSES)[classes]
         start = np.concatenate([np.full(len(parts), 1 / len(parts)), np.zeros(NUM_CLASSES)])
-        strength = PULL / len(true)
+        strength = PULL / _count(groups, len(true))
 
         def objective(values: Floats) -> tuple[float, Floats]:
             weights, bias = values[: len(parts)], values[len(parts) :]
@@ -85,19 +87,24 @@ class Blend(Settings):
         return cls(weights=tuple(best[: len(parts)].tolist()), bias=tuple(best[len(parts) :].tolist()))
 
     @classmethod
-    def cross_fitted(cls, parts: Sequence[Floats], true: Ints) -> Floats:
-        """Return what blends answer that were fitted on the other reviews, (n, 5), in `FOLDS` folds.
+    def cross_fitted(cls, parts: Sequence[Floats], true: Ints, groups: NDArray[np.int32] | None = None) -> Floats:
+        """Return what blends answer that were fitted on the other reviews, (n, 5), in `FOLDS` folds of whole groups.
 
         Parameters
         ----------
-        parts, true
-            As `fit` takes them; at least two reviews.
+        parts, true, groups
+            As `fit` takes them; at least two reviews. Of a single group, what is fitted on itself.
         """
-        fold = np.arange(len(true)) % FOLDS
+        places = np.arange(len(true)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        fold = places % FOLDS
+        if not fold.any():
+            return cls.fit(parts, true, groups)(parts)
         answers = np.empty((len(true), NUM_CLASSES))
-        for number in range(min(FOLDS, len(true))):
+        for number in np.unique(fold):
             inside, others = fold == number, fold != number
-            answers[inside] = cls.fit([part[others] for part in parts], true[others])([part[inside] for part in parts])
+            of_others = None if groups is None else groups[others]
+            blend = cls.fit([part[others] for part in parts], true[others], of_others)
+            answers[inside] = blend([part[inside] for part in parts])
         return answers
 
     def __call__(self, parts: Sequence[Floats]) -> Floats:
@@ -122,23 +129,24 @@ class LinearBlend(Settings):
     bias: float
 
     @classmethod
-    def fit(cls, parts: Sequence[Floats], true: Ints) -> "LinearBlend":
+    def fit(cls, parts: Sequence[Floats], true: Ints, groups: NDArray[np.int32] | None = None) -> "LinearBlend":
         """Choose weights and constant.
 
         Parameters
         ----------
         parts
             Ratings of each part, (n,) each, of reviews that no part was trained on.
-        true
-            (n,) 1..5.
+        true, groups
+            As `Blend.fit` takes them.
         """
         columns = np.column_stack(parts)
         centre, mean = columns.mean(axis=0), true.mean()
         start = np.full(len(parts), 1 / len(parts))
-        centred = columns - centre
-        gram = (centred.T @ centred + PULL * np.eye(len(parts))) / len(true)
+        centred, strength = columns - centre, PULL / _count(groups, len(true))
+        gram = centred.T @ centred / len(true) + strength * np.eye(len(parts))
         weights = start + np.linalg.solve(gram, centred.T @ (true - mean - centred @ start) / len(true))
-        return cls(weights=tuple(weights.tolist()), bias=float(mean - centre @ weights))
+        bias = centre @ (start - weights) + (mean - centre @ start) / (1 + strength)
+        return cls(weights=tuple(weights.tolist()), bias=float(bias))
 
     def __call__(self, parts: Sequence[Floats]) -> Floats:
         """Return ratings, (n,), from those of the parts, (n,) each."""
@@ -268,6 +276,11 @@ class FilmMeans(Settings):
             float(np.clip(mean - half, 1, NUM_CLASSES)),
             float(np.clip(mean + half, 1, NUM_CLASSES)),
         )
+
+
+def _count(groups: NDArray[np.int32] | None, reviews: int) -> int:
+    """Return how many independent things there are."""
+    return reviews if groups is None else len(np.unique(groups))
 
 
 def _log(probabilities: Floats) -> Floats:

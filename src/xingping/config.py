@@ -42,6 +42,7 @@ ClassificationLoss = Literal["cross_entropy", "soft_labels", "focal", "emd"]
 RegressionLoss = Literal["mse", "huber"]
 Measure = Literal["accuracy", "within_one", "mae", "rmse"]
 ClassWeights = Literal["none", "balanced"]
+FilmEffectsUse = Literal["auto", "on", "off"]
 Engine = Literal["local", "ray"]
 ExportFormat = Literal["onnx", "hub"]
 GraphPrecision = Literal["int8", "fp32"]
@@ -217,6 +218,11 @@ class TrainingSettings(Settings):
     focal_gamma: float = Field(2.0, ge=0, description="Focal loss: how little sure answers count.")
     regression_loss: RegressionLoss = Field("mse", description="mse (squared error), or huber (linear beyond a star).")
     class_weights: ClassWeights = Field("none", description="none, or balanced: every star counts as much in all.")
+    film_effects: FilmEffectsUse = Field(
+        "auto",
+        description="Take out of training how each film is usually rated, so that new films are rated by what their "
+        "texts say: on, off, or auto (where whole films are held out).",
+    )
     joint: bool = Field(False, description="Train all tasks as one network with an output for each.")
     precision: TrainingPrecision = Field(
         "auto",
@@ -401,3 +407,9 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of the split and of the training.")
 
     _tasks_once = field_validator("tasks")(_once)
+
+    @property
+    def takes_film_effects(self) -> bool:
+        """Whether training takes out how each film is usually rated."""
+        use = self.training.film_effects
+        return self.split.unit == "film" if use == "auto" else use == "on"

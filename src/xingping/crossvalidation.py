@@ -7,7 +7,7 @@ that all other films are learned from.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,9 @@ def crossvalidate(
     InputError
         There are fewer than two films, fewer films than folds, or too little is left to train on.
     """
+    settings = data.settings
+    by_film = settings.split.model_copy(update={"by": "leave-one-film-out"})  # whatever the run is split by
+    data = replace(data, settings=settings.model_copy(update={"split": by_film}))
     counts = np.bincount(data.reviews.film, minlength=len(data.reviews.films))
     of_film = film_folds(data.reviews.films, counts, folds)
     every = _Folds(data, task, of_film, folder, key, progress)

@@ -24,18 +24,20 @@ __all__ = ["LabelledTexts", "TokenBatch", "TokenizedSplit", "TunedNetwork"]
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Cleaned texts of some reviews, and their ratings, (n,) 1..5."""
+    """Cleaned texts of some reviews, their ratings, (n,) 1..5, and films as `training.LabelledFeatures` has them."""
 
     texts: Sequence[str]
     ratings: NDArray[np.int64]
+    film: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class TokenizedSplit:
-    """Tokenized texts of a split, and their ratings."""
+    """Tokenized texts of a split, their ratings and films."""
 
     tokens: TokenizedTexts
     ratings: NDArray[np.int64]
+    film: NDArray[np.int32] | None = None
 
     @classmethod
     def of(cls, encoder: TrainableEncoder, split: LabelledTexts) -> Self:
@@ -43,8 +45,9 @@ class TokenizedSplit:
         tokens = encoder.tokenize(split.texts)
         if not tokens.lengths.all():
             kept = np.flatnonzero(tokens.lengths)
-            return cls(encoder.tokenize([split.texts[index] for index in kept.tolist()]), split.ratings[kept])
-        return cls(tokens, split.ratings)
+            film = None if split.film is None else split.film[kept]
+            return cls(encoder.tokenize([split.texts[index] for index in kept.tolist()]), split.ratings[kept], film)
+        return cls(tokens, split.ratings, split.film)
 
     def __len__(self) -> int:
         return len(self.ratings)
@@ -54,6 +57,8 @@ class TokenizedSplit:
         digest = blake2b(self.ratings.tobytes(), digest_size=16)
         digest.update(self.tokens.offsets.tobytes())
         digest.update(self.tokens.ids.tobytes())
+        if self.film is not None:
+            digest.update(self.film.tobytes())
         return digest.hexdigest()
 
 

@@ -25,10 +25,12 @@ from xingping.encoders.hardware import choose_device
 from xingping.end_to_end import LabelledTexts, TokenBatch, TokenizedSplit, TunedNetwork
 from xingping.epochs import like_length
 from xingping.features import StoredFeatures
+from xingping.film_effects import RATE, FilmEffects
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
 from xingping.losses import RatingLoss
 from xingping.schedule import warm_up_and_fall
 from xingping.training import (
+    EFFECTS,
     LONGEST_GRADIENT,
     NORM_EPSILON,
     Epoch,
@@ -37,7 +39,7 @@ from xingping.training import (
     product_dtype,
     training_loss,
 )
-from xingping.unfreezing import TrainableEncoder
+from xingping.unfreezing import Rate, TrainableEncoder
 
 __all__ = ["finetune"]
 
@@ -152,6 +154,10 @@ class _Finetuning:
             name: each for name, each in self.network.named_parameters() if each.requires_grad
         }
         peaks = {f"encoder.{name}": rate for name, rate in rates.items()}
+        self.effects: FilmEffects | None = None
+        if self.train.film is not None:
+            self.effects = FilmEffects(self.train.film, head.n_scores).to(self.device)
+            self.weights[EFFECTS], peaks[EFFECTS] = self.effects.offsets, Rate(RATE, 0.0)
         of_head = (self.settings.head_learning_rate, self.settings.weight_decay)
         grouped: dict[tuple[float, float], list[Tensor]] = {}
         for name, each in self.weights.items():
@@ -267,7 +273,17 @@ class _Finetuning:
                 if self.network.takes_positions:
                     batch = batch.packed()
             output: HeadOutput = self.network(batch, None if masks is None else masks.take(rows).to(self.device))
-            loss, own = training_loss(self.losses, self.network.head, output, ratings, penalty=self.penalty, of=of)
+            film = self.train.film
+            loss, own = training_loss(
+                self.losses,
+                self.network.head,
+                output,
+                ratings,
+                penalty=self.penalty,
+                of=of,
+                effects=self.effects,
+                film=None if film is None else torch.from_numpy(film[part[rows]].astype(np.int64)).to(self.device),
+            )
             self.loss_sum += own.detach() * of
             # The members of a head share the encoder, so here their mean counts.
             (loss / len(output.scores)).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated

@@ -69,9 +69,10 @@ class EncodedReviews:
         return [" ".join(words) for words in self.reviews.table(indices, ["words"])["words"].to_pylist()]
 
     def labelled(self, indices: Indices) -> LabelledFeatures:
-        """Return the features and stars of some reviews."""
+        """Return the features and stars of some reviews, and their films where a training takes out their effects."""
         layers = len(self.encoder.layers or (-1,))
-        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices), layers)
+        film = self.reviews.named_films(indices) if self.settings.takes_film_effects else None
+        return LabelledFeatures(self.features.take(indices), self.reviews.ratings(indices), layers, film)
 
     def fit(
         self,
@@ -138,9 +139,12 @@ class EncodedReviews:
             ngrams=settings.ngrams,
             answers=settings.answers,
         )
-        film = np.where(self.reviews.film_names(valid) == "", -1, self.reviews.film[valid])
         return RatingPredictor.of_head(card, head, ngrams=ngrams).calibrate(
-            self.features.take(valid), self.texts(valid), self.reviews.ratings(valid), film
+            self.features.take(valid),
+            self.texts(valid),
+            self.reviews.ratings(valid),
+            self.reviews.named_films(valid),
+            new_films=settings.split.unit == "film",
         )
 
     def rate(self, predictor: RatingPredictor, indices: Indices) -> Answers:

@@ -345,7 +345,13 @@ class RatingPredictor:
         return self._ratings(self._parts(found.scores, texts), found.attention)
 
     def calibrate(
-        self, features: StoredFeatures, texts: Sequence[str], ratings: NDArray[np.int64], film: NDArray[np.int32]
+        self,
+        features: StoredFeatures,
+        texts: Sequence[str],
+        ratings: NDArray[np.int64],
+        film: NDArray[np.int32],
+        *,
+        new_films: bool = False,
     ) -> "RatingPredictor":
         """Return the predictor that has learned from the validation split how to weigh its parts and its doubt.
 
@@ -355,12 +361,17 @@ class RatingPredictor:
             As `predict_features` takes them.
         ratings, film
             Their stars, (n,) 1..5, and the numbers of their films, -1 where none is named.
+        new_films
+            Whether these are films that the model has not seen: then what they teach is of so many films, however
+            many reviews those have.
         """
         parts = self._parts(self._on_features().score_features(features).scores, texts)
-        blend = LinearBlend.fit(parts, ratings) if self.task == "regression" else Blend.fit(parts, ratings)
+        groups = film if new_films else None
+        kind = LinearBlend if self.task == "regression" else Blend
+        blend = kind.fit(parts, ratings, groups)
         answers, sets = blend(parts), None
         if self.task != "regression":
-            unseen = Blend.cross_fitted(parts, ratings) if len(ratings) > 1 else answers
+            unseen = Blend.cross_fitted(parts, ratings, groups) if len(ratings) > 1 else answers
             sets = PredictionSets.fit(unseen, ratings, self.card.answers.coverage)
             answers = expected_rating(answers)
         calibration = Calibration(blend=blend, sets=sets, films=FilmMeans.fit(answers, ratings, film))

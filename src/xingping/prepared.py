@@ -90,6 +90,12 @@ class PreparedReviews:
         """Return the films of some reviews."""
         return np.asarray(self.films, dtype=object)[self.film[indices]]
 
+    def named_films(self, indices: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the numbers of the films of some reviews, (n,), -1 where none is named."""
+        named = np.array([name != "" for name in self.films], dtype=np.bool_)
+        film = self.film[indices]
+        return np.where(named[film], film, np.int32(-1))
+
     def film_counts(self) -> dict[str, int]:
         """Return the number of reviews of each film."""
         counts = np.bincount(self.film, minlength=len(self.films))

@@ -164,7 +164,9 @@ class StageWork:
 
     def _labelled_texts(self, split: str) -> LabelledTexts:
         indices = self.reviews.indices(split)
-        return LabelledTexts(self.reviews.table(indices, ["text"])["text"].to_pylist(), self.reviews.ratings(indices))
+        texts = self.reviews.table(indices, ["text"])["text"].to_pylist()
+        film = self.reviews.named_films(indices) if self.settings.takes_film_effects else None
+        return LabelledTexts(texts, self.reviews.ratings(indices), film)
 
     def tune(self, task: Task, seconds: float, trials: int | None) -> RunSettings:
         """Search for a better head, and return the settings with the winner's."""
@@ -239,7 +241,13 @@ class StageWork:
 
             return train_on_ray(
                 tasks,
-                partial(stored_splits, self.run.file("reviews.parquet"), self._store, self._n_layers),
+                partial(
+                    stored_splits,
+                    self.run.file("reviews.parquet"),
+                    self._store,
+                    self._n_layers,
+                    film_effects=settings.takes_film_effects,
+                ),
                 settings.head,
                 settings.training,
                 seed=settings.seed,

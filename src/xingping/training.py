@@ -32,6 +32,7 @@ from xingping.config import HeadSettings, Task, TrainingSettings
 from xingping.encoders.hardware import choose_device, has_native_bf16
 from xingping.epochs import Portion, load_portions, sample_tokens, slots, training_order
 from xingping.features import StoredFeatures
+from xingping.film_effects import RATE, FilmEffects
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
 from xingping.losses import RatingLoss, redundancy_penalty
 from xingping.metrics import confusion_matrix, decide, expected_rating, round_rating, within_one
@@ -54,23 +55,42 @@ CHECKPOINT_SECONDS, LEAST_SECONDS = 30.0, 1.0
 DIGESTED_TEXTS = 100
 """Texts whose vectors tell one data set from another, beside the lengths and the ratings of all."""
 
+EFFECTS = "film_effects"
+"""Name of what films add, among the weights of the head."""
+
 ORDER, DROPOUT = 0, 1
 """What is drawn from the seed."""
 
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Features of some reviews, their ratings, (n,) 1..5, and the layers that a vector holds side by side."""
+    """What a head is trained on, or validated by.
+
+    Attributes
+    ----------
+    features
+        Of n reviews.
+    ratings
+        (n,) 1..5.
+    n_layers
+        Layers that a vector holds side by side.
+    film
+        (n,) numbers of their films, from 0, -1 where none is named; where it is given, a training takes out how each
+        film adds to their scores (`FilmEffects`).
+    """
 
     features: StoredFeatures
     ratings: NDArray[np.int64]
     n_layers: int = 1
+    film: NDArray[np.int32] | None = None
 
     def digest(self) -> str:
         """Return a digest that another data set does not have."""
         digest = blake2b(self.ratings.tobytes(), digest_size=16)
         digest.update(self.features.lengths.tobytes())
         digest.update(sample_tokens(self.features, DIGESTED_TEXTS).tobytes())
+        if self.film is not None:
+            digest.update(self.film.tobytes())
         return digest.hexdigest()
 
 
@@ -150,6 +170,7 @@ class _Item(NamedTuple):
     batch: FeatureBatch
     masks: DropoutMasks | None
     ratings: Tensor  # (batch,)
+    film: Tensor | None  # (batch,)
     of: int  # reviews of the batch in all processes
 
 
@@ -183,9 +204,19 @@ class _Training:
         self.losses = {task: RatingLoss(task, head_settings, settings, train.ratings) for task in tasks}
         self.result = TrainedHead(self.head)
         self.parameters = dict(self.head.named_parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        groups = [
+            {
+                "params": list(self.parameters.values()),
+                "peak": settings.learning_rate,
+                "weight_decay": settings.weight_decay,
+            }
+        ]
+        self.effects: FilmEffects | None = None
+        if train.film is not None:
+            self.effects = FilmEffects(train.film, self.head.n_scores).to(self.device)
+            self.parameters[EFFECTS] = self.effects.offsets
+            groups.append({"params": [self.effects.offsets], "peak": RATE, "weight_decay": 0.0})
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.batches = -(-len(train.ratings) // settings.batch_size)
         self.best_loss: float | None = None
         self.best_state: dict[str, Tensor] = {}
@@ -254,7 +285,8 @@ class _Training:
             number = next(numbers)
             if has_dropout:
                 masks = self.head.draw_masks(self._random(DROPOUT, self.epoch, number), of, self.dtype).take(share)
-            item = _Item(batch, masks, torch.from_numpy(self.train.ratings[indices]), of)
+            film = None if self.train.film is None else torch.from_numpy(self.train.film[indices].astype(np.int64))
+            item = _Item(batch, masks, torch.from_numpy(self.train.ratings[indices]), film, of)
             return _pinned(item) if ahead else item
 
         return load_portions(islice(order, self.batch, None), load, self.train.features, ahead=ahead)
@@ -263,13 +295,22 @@ class _Training:
         return np.random.SFC64([self.seed, *what])
 
     def _step(self, item: _Item) -> None:
-        rate, momentum = one_cycle(self.step, self.length.epochs * self.batches, self.settings.learning_rate)
         for group in self.optimizer.param_groups:
+            rate, momentum = one_cycle(self.step, self.length.epochs * self.batches, group["peak"])
             group["lr"], group["betas"] = rate, (momentum, group["betas"][1])
         batch, masks = item.batch.to(self.device), None if item.masks is None else item.masks.to(self.device)
         output: HeadOutput = self.head(batch, masks)
         ratings = item.ratings.to(self.device, non_blocking=True)
-        loss, own = training_loss(self.losses, self.head, output, ratings, penalty=self.penalty, of=item.of)
+        loss, own = training_loss(
+            self.losses,
+            self.head,
+            output,
+            ratings,
+            penalty=self.penalty,
+            of=item.of,
+            effects=self.effects,
+            film=None if item.film is None else item.film.to(self.device, non_blocking=True),
+        )
         loss_sum = own.detach() * item.of
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
@@ -301,6 +342,8 @@ class _Training:
             return
         tensors = {f"head.{name}": value for name, value in self.head.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
+        if self.effects is not None:
+            tensors |= {f"effects.{name}": value for name, value in self.effects.state_dict().items()}
         for name, parameter in self.parameters.items():
             for part, value in self.optimizer.state[parameter].items():
                 tensors[f"adam.{name}.{part}"] = value
@@ -325,6 +368,8 @@ class _Training:
         tensors, record = content
         self.head.load_state_dict(_named(tensors, "head."))
         self.best_state = _named(tensors, "best.")
+        if self.effects is not None:
+            self.effects.load_state_dict(_named(tensors, "effects."))
         for name, parameter in self.parameters.items():
             state = _named(tensors, f"adam.{name}.")
             self.optimizer.state[parameter] = {part: value.to(self.device) for part, value in state.items()}
@@ -353,14 +398,19 @@ def training_loss(
     *,
     penalty: float,
     of: int,
+    effects: FilmEffects | None = None,
+    film: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return what training makes small, and the mean loss of the members alone, both divided by `of` reviews.
 
-    The first is the sum over the members: they have nothing in common, so that each learns what it would from its own
-    loss.
+    The first is the sum over the members: they have nothing in common but the effects of films, (batch,) numbers, so
+    that each learns what it would from its own loss.
     """
-    own = torch.stack([joint_loss(losses, head, scores, ratings, of=of) for scores in output.scores])
+    shift: Tensor | float = 0.0 if effects is None else effects(film)
+    own = torch.stack([joint_loss(losses, head, scores + shift, ratings, of=of) for scores in output.scores])
     loss = own.sum()
+    if effects is not None:
+        loss = loss + len(own) * effects.penalty(len(ratings) / of)
     if output.attention is not None and penalty:
         for attention in output.attention.chunk(len(own), dim=1):
             loss = loss + penalty * redundancy_penalty(attention, of=of)
@@ -392,7 +442,8 @@ def product_dtype(precision: str, device: str) -> torch.dtype:
 
 def _pinned(item: _Item) -> _Item:
     masks = None if item.masks is None else item.masks.pin()
-    return item._replace(batch=item.batch.pin(), masks=masks, ratings=item.ratings.pin_memory())
+    film = None if item.film is None else item.film.pin_memory()
+    return item._replace(batch=item.batch.pin(), masks=masks, ratings=item.ratings.pin_memory(), film=film)
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -155,7 +155,10 @@ class _Start:
     n_layers: int
 
 
-KEPT = {"classification_loss", "label_softness", "focal_gamma", "regression_loss", "class_weights", "precision"}
+KEPT = {
+    "classification_loss", "label_softness", "focal_gamma", "regression_loss", "class_weights", "film_effects",
+    "precision",
+}  # fmt: skip
 """Settings of training that a search leaves alone."""
 
 

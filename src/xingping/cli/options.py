@@ -62,6 +62,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "focal_gamma": ("training", "focal_gamma"),
     "regression_loss": ("training", "regression_loss"),
     "class_weights": ("training", "class_weights"),
+    "film_effects": ("training", "film_effects"),
     "joint": ("training", "joint"),
     "training_precision": ("training", "precision"),
     "finetune": ("finetuning", "mode"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xingping.config import TrainingSettings
+from xingping.config import RunSettings, TrainingSettings
 from xingping.language import _, join_clauses, join_list, join_sentences, ngettext
 from xingping.names import (
     column_name,
@@ -199,7 +199,7 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         _("Head"): _head(settings["head"]),
         _("N-grams"): _ngrams(ngram_kinds(settings["ngrams"])),
         _("Training"): _tuning(settings["finetuning"]) if "tuned" in encoder else _training(training, trained_on),
-        _("Losses"): _losses(settings["tasks"], training, settings["head"]["ordinal"]),
+        _("Losses"): _losses(settings),
         _("Splits"): join_list(
             [
                 *([_("by {what}").format(what=side_name(summary["split"]["by"]))] if "split" in summary else []),
@@ -231,18 +231,21 @@ def _tuning(finetuning: Record) -> str:
     )
 
 
-def _losses(tasks: Sequence[str], training: Record, ordinal: str) -> str:
+def _losses(settings: Record) -> str:
+    training = settings["training"]
     names = {
         "classification": [loss_name(loss) for loss in _as_list(training["classification_loss"])],
         "regression": [loss_name(training["regression_loss"])],
-        "ordinal": [loss_name(ordinal)],
+        "ordinal": [loss_name(settings["head"]["ordinal"])],
     }
     parts = [
         _("{what}: {column}").format(what=sentence_case(task_label(task)), column=" + ".join(names[task]))
-        for task in tasks
+        for task in settings["tasks"]
     ]
     if training["class_weights"] == "balanced":
         parts.append(_("every star counts as much"))
+    if RunSettings.parse(dict(settings)).takes_film_effects:
+        parts.append(_("how each film is usually rated is taken out"))
     return join_clauses(parts)
 
 

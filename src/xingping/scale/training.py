@@ -45,7 +45,9 @@ ERROR = "error.json"
 Splits: TypeAlias = Callable[[], tuple[LabelledFeatures, LabelledFeatures]]
 
 
-def stored_splits(reviews: Path, store: FeatureStore, n_layers: int = 1) -> tuple[LabelledFeatures, LabelledFeatures]:
+def stored_splits(
+    reviews: Path, store: FeatureStore, n_layers: int = 1, *, film_effects: bool = False
+) -> tuple[LabelledFeatures, LabelledFeatures]:
     """Return the train and the valid split of prepared reviews, with their stored features.
 
     With `functools.partial` it becomes what `train_on_ray` calls in each worker.
@@ -58,6 +60,8 @@ def stored_splits(reviews: Path, store: FeatureStore, n_layers: int = 1) -> tupl
         Holds the features of all its texts.
     n_layers
         Layers that a vector holds side by side.
+    film_effects
+        Whether training takes out how each film is usually rated.
 
     Raises
     ------
@@ -69,7 +73,12 @@ def stored_splits(reviews: Path, store: FeatureStore, n_layers: int = 1) -> tupl
     prepared = PreparedReviews.open(reviews)
     features = store.view(prepared.texts)
     train, valid = (
-        LabelledFeatures(features.take(indices), prepared.ratings(indices), n_layers)
+        LabelledFeatures(
+            features.take(indices),
+            prepared.ratings(indices),
+            n_layers,
+            prepared.named_films(indices) if film_effects else None,
+        )
         for indices in map(prepared.indices, ("train", "valid"))
     )
     return train, valid
