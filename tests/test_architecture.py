@@ -18,13 +18,13 @@ ORDER = [
     "preparation", "texts", "prepared", "encoders", "word_pooling", "features", "batches", "epochs", "pooling",
     "links", "outputs", "heads", "film_effects", "losses", "metrics", "scoring", "ngrams", "calibration", "answers",
     "model_card", "model_encoder", "scorer", "head_scorer", "graph_scorer", "rating_graph", "bundles", "model_page",
-    "hub", "predictor", "neighbours", "ranks", "checkpoints", "schedule", "training", "unfreezing", "end_to_end",
-    "finetuning", "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise", "behaviour",
-    "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "attribution", "explanation",
-    "examples", "faithfulness", "moving_words", "estimates", "vocabulary", "contrast", "aspect_lexicon", "aspects",
-    "periods", "typical", "film_study", "film_comparison", "projection", "assessment", "language", "names", "fonts",
-    "plots", "report", "unrated", "table_writer", "row_answers", "file_parts", "rated_file", "batch", "unseen",
-    "exporting", "serve", "scale", "stages", "pipeline", "cli",
+    "hub", "predictor", "neighbours", "ranks", "checkpoints", "schedule", "objective", "training", "unfreezing",
+    "end_to_end", "finetuning", "tuning", "estimators", "baselines", "intervals", "script", "slices", "label_noise",
+    "behaviour", "evaluation", "comparing", "fitting", "crossvalidation", "learning_curve", "attribution",
+    "explanation", "examples", "faithfulness", "moving_words", "estimates", "vocabulary", "contrast",
+    "aspect_lexicon", "aspects", "periods", "typical", "film_study", "film_comparison", "projection", "assessment",
+    "language", "names", "fonts", "plots", "report", "unrated", "table_writer", "row_answers", "file_parts",
+    "rated_file", "batch", "unseen", "exporting", "serve", "scale", "stages", "pipeline", "cli",
 ]  # fmt: skip
 
 HEAVY = ("torch", "transformers", "matplotlib", "sklearn", "pyarrow", "openTSNE", "pydantic", "numpy")

@@ -78,3 +78,17 @@ def test_a_new_film_is_not_rated_as_the_one_that_it_resembles(task):
 def test_effects_are_taken_out_where_films_are_held_out(use, by, expected):
     settings = RunSettings.parse({"training": {"film_effects": use}, "split": {"by": by}})
     assert settings.takes_film_effects is expected
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_reviews_without_films_are_trained_on_as_ever(named):
+    texts, ratings, film = two_films(200, seed=1)
+    data = LabelledFeatures(StoredFeatures.of(ToyEncoder().encode(texts)), ratings)
+    some = np.where(film == (0 if named else 2), 0, -1).astype(np.int32)
+    nameless = LabelledFeatures(data.features, ratings, 1, some)
+    short = TRAINING.model_copy(update={"epochs": 1})
+    weights = [
+        train_head("classification", each, data, HEAD, short, seed=0).head.state_dict() for each in (nameless, data)
+    ]
+    same = all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert same is not named

@@ -22,10 +22,11 @@ from xingping.errors import EncoderError
 from xingping.features import FeatureStore, StoredFeatures
 from xingping.finetuning import _Finetuning, finetune
 from xingping.heads import RatingHead
+from xingping.objective import measure_scores
 from xingping.pipeline import STAGES, Pipeline
 from xingping.predictor import RatingPredictor
 from xingping.scoring import head_scores
-from xingping.training import LabelledFeatures, measure_scores, train_head
+from xingping.training import LabelledFeatures, train_head
 from xingping.unfreezing import TrainableEncoder
 
 HEAD = HeadSettings(token_dim=0, members=1, n_hops=2, attention_dim=8, hidden_dim=16, dropout=0.1)

@@ -13,7 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["RATE", "FilmEffects"]
+__all__ = ["EFFECTS", "RATE", "FilmEffects"]
+
+EFFECTS = "film_effects"
+"""Name of the offsets among the weights that are trained."""
 
 VARIANCE = 1.0
 """Of the offsets of films around 0, in the squared units of the scores: a deviation of e in odds, or of a star."""
@@ -44,5 +47,5 @@ class FilmEffects(nn.Module):
         return known[film]
 
     def penalty(self, share: float) -> Tensor:
-        """Return what large offsets cost a step, by the review, in nats; of it the share that this process has."""
+        """Return what large offsets add to the loss of a step, in its units; of it the share that this process has."""
         return self.offsets.square().sum() * (share / (2 * VARIANCE * self.reviews))

@@ -25,19 +25,17 @@ from xingping.encoders.hardware import choose_device
 from xingping.end_to_end import LabelledTexts, TokenBatch, TokenizedSplit, TunedNetwork
 from xingping.epochs import like_length
 from xingping.features import StoredFeatures
-from xingping.film_effects import RATE, FilmEffects
+from xingping.film_effects import EFFECTS, RATE, FilmEffects
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
 from xingping.losses import RatingLoss
+from xingping.objective import measure_scores, training_loss
 from xingping.schedule import warm_up_and_fall
 from xingping.training import (
-    EFFECTS,
     LONGEST_GRADIENT,
     NORM_EPSILON,
     Epoch,
     TrainedHead,
-    measure_scores,
     product_dtype,
-    training_loss,
 )
 from xingping.unfreezing import Rate, TrainableEncoder
 

@@ -7,7 +7,7 @@ checkpoint gives, byte for byte, what it would have given undisturbed; and sever
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -32,15 +32,15 @@ from xingping.config import HeadSettings, Task, TrainingSettings
 from xingping.encoders.hardware import choose_device, has_native_bf16
 from xingping.epochs import Portion, load_portions, sample_tokens, slots, training_order
 from xingping.features import StoredFeatures
-from xingping.film_effects import RATE, FilmEffects
+from xingping.film_effects import EFFECTS, RATE, FilmEffects
 from xingping.heads import DropoutMasks, HeadOutput, RatingHead
-from xingping.losses import RatingLoss, redundancy_penalty
-from xingping.metrics import confusion_matrix, decide, expected_rating, round_rating, within_one
+from xingping.losses import RatingLoss
+from xingping.objective import measure_scores, training_loss
 from xingping.ranks import Ranks
 from xingping.schedule import one_cycle, training_length
 from xingping.scoring import head_scores
 
-__all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "measure_scores", "product_dtype", "train_head", "training_loss"]
+__all__ = ["Epoch", "LabelledFeatures", "TrainedHead", "product_dtype", "train_head"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,6 @@ CHECKPOINT_SECONDS, LEAST_SECONDS = 30.0, 1.0
 
 DIGESTED_TEXTS = 100
 """Texts whose vectors tell one data set from another, beside the lengths and the ratings of all."""
-
-EFFECTS = "film_effects"
-"""Name of what films add, among the weights of the head."""
 
 ORDER, DROPOUT = 0, 1
 """What is drawn from the seed."""
@@ -380,58 +377,6 @@ class _Training:
         self.result.epochs = [Epoch(**epoch) for epoch in record["epochs"]]
         logger.info("going on from %s: epoch %d, batch %d", path, self.epoch, self.batch)
         self.progress(len(self.result.epochs) * len(self.train.ratings) + self.seen)
-
-
-def joint_loss(
-    losses: Mapping[Task, RatingLoss], head: RatingHead, scores: Tensor, ratings: Tensor, *, of: int | None = None
-) -> Tensor:
-    """Return the sum of the tasks' losses of scores, (batch, n_scores), divided by the reviews as `RatingLoss` does."""
-    columns = head.columns
-    return torch.stack([loss(scores[:, columns[task]], ratings, of=of) for task, loss in losses.items()]).sum()
-
-
-def training_loss(
-    losses: Mapping[Task, RatingLoss],
-    head: RatingHead,
-    output: HeadOutput,
-    ratings: Tensor,
-    *,
-    penalty: float,
-    of: int,
-    effects: FilmEffects | None = None,
-    film: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return what training makes small, and the mean loss of the members alone, both divided by `of` reviews.
-
-    The first is the sum over the members: they have nothing in common but the effects of films, (batch,) numbers, so
-    that each learns what it would from its own loss.
-    """
-    shift: Tensor | float = 0.0 if effects is None else effects(film)
-    own = torch.stack([joint_loss(losses, head, scores + shift, ratings, of=of) for scores in output.scores])
-    loss = own.sum()
-    if effects is not None:
-        loss = loss + len(own) * effects.penalty(len(ratings) / of)
-    if output.attention is not None and penalty:
-        for attention in output.attention.chunk(len(own), dim=1):
-            loss = loss + penalty * redundancy_penalty(attention, of=of)
-    return loss, own.mean()
-
-
-def measure_scores(
-    losses: Mapping[Task, RatingLoss], head: RatingHead, scores: Tensor, ratings: NDArray[np.int64]
-) -> dict[str, float]:
-    """Return what `Epoch` has of the validation split, of its scores, (n, n_scores), and ratings, (n,)."""
-    answers = scores[:, head.columns[head.task]].numpy()
-    probabilities = head.output(head.task).probabilities(answers)
-    expected = answers[:, 0].astype(np.float64) if probabilities is None else expected_rating(probabilities)
-    predicted = round_rating(expected) if probabilities is None else decide(probabilities, "mode")
-    confusion = confusion_matrix(ratings, predicted)
-    return {
-        "valid_loss": joint_loss(losses, head, scores.double(), torch.from_numpy(ratings)).item(),
-        "valid_accuracy": float(np.trace(confusion) / len(ratings)),
-        "valid_accuracy_within_one": within_one(confusion),
-        "valid_mae": float(np.abs((expected if probabilities is None else predicted) - ratings).mean()),
-    }
 
 
 def product_dtype(precision: str, device: str) -> torch.dtype:
