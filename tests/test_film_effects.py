@@ -6,6 +6,7 @@ from toy import BAD, GOOD, ToyEncoder
 from xingping.config import HeadSettings, RunSettings, TrainingSettings
 from xingping.features import StoredFeatures
 from xingping.film_effects import FilmEffects
+from xingping.report.notes import facts
 from xingping.scoring import head_scores
 from xingping.training import LabelledFeatures, train_head
 
@@ -92,3 +93,16 @@ def test_reviews_without_films_are_trained_on_as_ever(named):
     ]
     same = all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert same is not named
+
+
+@pytest.mark.parametrize(("movie", "said"), [("film", True), (None, False)])
+def test_the_report_says_so_only_where_films_are_named(movie, said):
+    settings = RunSettings.parse({"training": {"film_effects": "on"}}).model_dump(mode="json")
+    summary = {
+        "source": {"name": "reviews.csv", "format": "csv", "encoding": "utf-8"},
+        "columns": {"text": "text", "rating": "star", "movie": movie},
+        "splits": {"train": {"reviews": 100}},
+    }
+    encoder = {"name": "bundled", "parameters": 1, "precision": "fp32", "layers": [9], "dim": 384}
+    losses = facts({"settings": settings}, summary, encoder, "1 s")["Losses"]
+    assert ("how each film is usually rated is taken out" in losses) is said

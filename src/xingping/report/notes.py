@@ -199,7 +199,7 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         _("Head"): _head(settings["head"]),
         _("N-grams"): _ngrams(ngram_kinds(settings["ngrams"])),
         _("Training"): _tuning(settings["finetuning"]) if "tuned" in encoder else _training(training, trained_on),
-        _("Losses"): _losses(settings),
+        _("Losses"): _losses(settings, names_films=summary["columns"]["movie"] is not None),
         _("Splits"): join_list(
             [
                 *([_("by {what}").format(what=side_name(summary["split"]["by"]))] if "split" in summary else []),
@@ -231,7 +231,7 @@ def _tuning(finetuning: Record) -> str:
     )
 
 
-def _losses(settings: Record) -> str:
+def _losses(settings: Record, *, names_films: bool) -> str:
     training = settings["training"]
     names = {
         "classification": [loss_name(loss) for loss in _as_list(training["classification_loss"])],
@@ -244,7 +244,7 @@ def _losses(settings: Record) -> str:
     ]
     if training["class_weights"] == "balanced":
         parts.append(_("every star counts as much"))
-    if RunSettings.parse(dict(settings)).takes_film_effects:
+    if names_films and RunSettings.parse(dict(settings)).takes_film_effects:
         parts.append(_("how each film is usually rated is taken out"))
     return join_clauses(parts)
 
