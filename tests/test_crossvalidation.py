@@ -157,3 +157,20 @@ def test_run_leaves_every_film_out_once(tmp_path, tiny_encoder_folder, isolated_
     assert summary["split"]["by"] == "film"
     page = (run / "report" / "index.html").read_text(encoding="utf-8")
     assert "The reviews are split by film, and no text is on two sides." in page
+
+
+@pytest.mark.parametrize(("use", "expected"), [("auto", "off"), ("off", "off"), ("on", "on")])
+def test_folds_take_film_effects_out_only_when_asked(run, monkeypatch, use, expected):
+    seen = []
+    fit = EncodedReviews.fit
+
+    def noted(data, *arguments, **options):
+        seen.append((data.settings.training.film_effects, data.labelled(arguments[1]).film is not None))
+        return fit(data, *arguments, **options)
+
+    monkeypatch.setattr(EncodedReviews, "fit", noted)
+    pipeline = Pipeline(RunDirectory.open(run))
+    training = pipeline.settings.training.model_copy(update={"film_effects": use})
+    pipeline.settings = pipeline.settings.model_copy(update={"training": training})
+    pipeline.crossvalidate(folds=2)
+    assert seen == [(expected, use == "on")] * 2

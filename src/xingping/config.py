@@ -221,7 +221,7 @@ class TrainingSettings(Settings):
     film_effects: FilmEffectsUse = Field(
         "auto",
         description="Take out of training how each film is usually rated, so that new films are rated by what their "
-        "texts say: on, off, or auto (where whole films are held out).",
+        "texts say: on, off, or auto (with --split film or leave-one-film-out; in crossvalidate off).",
     )
     joint: bool = Field(False, description="Train all tasks as one network with an output for each.")
     precision: TrainingPrecision = Field(

@@ -73,9 +73,11 @@ def crossvalidate(
     InputError
         There are fewer than two films, fewer films than folds, or too little is left to train on.
     """
-    settings = data.settings
+    settings, training = data.settings, data.settings.training
     by_film = settings.split.model_copy(update={"by": "leave-one-film-out"})  # whatever the run is split by
-    data = replace(data, settings=settings.model_copy(update={"split": by_film}))
+    if training.film_effects == "auto":  # here validation has no new films to say how long to train without effects
+        training = training.model_copy(update={"film_effects": "off"})
+    data = replace(data, settings=settings.model_copy(update={"split": by_film, "training": training}))
     counts = np.bincount(data.reviews.film, minlength=len(data.reviews.films))
     of_film = film_folds(data.reviews.films, counts, folds)
     every = _Folds(data, task, of_film, folder, key, progress)
