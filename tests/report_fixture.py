@@ -126,7 +126,7 @@ def _write_summary(folder, ratings, film, split) -> None:
         folder / "data_summary.json",
         {
             "source": {"name": "reviews & more.csv", "sha256": ZEROES, "encoding": "utf-8", "format": "csv"},
-            "columns": {"text": "短评", "rating": "star", "film": "film", "date": None, "likes": None},
+            "columns": {"text": "短评", "rating": "star", "movie": "film", "date": None, "likes": None},
             "rows_read": 320,
             "rows_kept": 300,
             "rows_rejected": 12,

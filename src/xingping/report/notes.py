@@ -199,7 +199,7 @@ def facts(record: Record, summary: Record, encoder: Record, seconds: str) -> dic
         _("Head"): _head(settings["head"]),
         _("N-grams"): _ngrams(ngram_kinds(settings["ngrams"])),
         _("Training"): _tuning(settings["finetuning"]) if "tuned" in encoder else _training(training, trained_on),
-        _("Losses"): _losses(settings, names_films=summary["columns"].get("movie") is not None),
+        _("Losses"): _losses(settings, names_films=summary["columns"]["movie"] is not None),
         _("Splits"): join_list(
             [
                 *([_("by {what}").format(what=side_name(summary["split"]["by"]))] if "split" in summary else []),
