@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from toy import planted_reviews
 from xingping.artifacts import RunDirectory
 from xingping.cli import run_command
+from xingping.cli.results import show_cross_validation
 from xingping.config import SplitSettings
 from xingping.crossvalidation import film_folds, fold_sides
 from xingping.errors import InputError, SettingsError
@@ -174,3 +175,21 @@ def test_folds_take_film_effects_out_only_when_asked(run, monkeypatch, use, expe
     pipeline.settings = pipeline.settings.model_copy(update={"training": training})
     pipeline.crossvalidate(folds=2)
     assert seen == [(expected, use == "on")] * 2
+
+
+def test_a_long_name_of_a_film_leaves_room_for_the_figures(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    measures = {"n": 21_139, "accuracy": 0.5, "accuracy_within_one": 0.75, "mae": 0.5, "rmse": 0.75}
+    of_film = {"test": {"classification": measures}, "baselines": {"char_ngram": measures}}
+    gap = {"accuracy": {"value": 0.0, "low": -0.1, "high": 0.1}}
+    name = "新大头儿子和小头爸爸之我的外星朋友与他们的漫长旅程"
+    show_cross_validation(
+        {
+            "task": "classification",
+            "pooled": of_film | {"n": 21_139},
+            "films": {name: of_film | {"n": 21_139}},
+            "differences": {"films": {"classification": {"char_ngram": gap}}},
+        }
+    )
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("新大头儿子"))
+    assert row.split()[-5:] == ["21,139", "0.5000", "0.7500", "0.5000", "0.7500"]

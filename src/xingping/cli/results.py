@@ -11,6 +11,9 @@ __all__ = ["show_comparison", "show_cross_validation", "show_learning_curve", "s
 
 MOST_FILMS = 40
 
+LONGEST_NAME = 28
+"""Columns of a terminal that a film's name may take; eighty hold the figures beside it."""
+
 SHARES = {"accuracy": "exact", "accuracy_within_one": "within one"}
 
 COLUMNS = {"accuracy": "accuracy", "accuracy_within_one": "within one", "mae": "MAE", "rmse": "RMSE"}
@@ -115,7 +118,7 @@ def _spread(values: Mapping[str, Any]) -> str:
 
 def _table(title: str, first: str, headings: Iterable[str]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, no_wrap=True, max_width=LONGEST_NAME)
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
